@@ -1,0 +1,105 @@
+"""The connection to NATS. FastStream owns it; while NATS is away everything else goes on."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+logger = structlog.get_logger()
+
+
+def broker(url: str, role: str, name: str) -> NatsBroker:
+    """A broker that never gives up: NATS may be away for hours.
+
+    `role` is the user's: its private inboxes begin with _INBOX_<role>."""
+
+    async def on_error(error: Exception) -> None:
+        logger.warning("nats.error", role=role, error=str(error) or type(error).__name__)
+
+    return NatsBroker(
+        url,
+        name=name,
+        inbox_prefix=f"_INBOX_{role}",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        connect_timeout=2,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        drain_timeout=2,
+        pending_size=4 * 1024 * 1024,
+        error_cb=on_error,
+        logger=None,
+    )
+
+
+class Link:
+    """A broker whose connection is made in the background, so that no role waits for NATS."""
+
+    def __init__(self, broker: NatsBroker) -> None:
+        self.broker = broker
+        self._starting: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to connect; returns at once."""
+        self._starting = asyncio.create_task(self._start())
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection just now."""
+        return self._starting is not None and self._starting.done() and self.client.is_connected
+
+    @property
+    def client(self) -> Client:
+        """The driver's connection. Only while `up`."""
+        return self.broker.connection
+
+    async def wait(self) -> None:
+        """Until there was a connection for the first time."""
+        assert self._starting is not None, "The link must be opened first."
+        await asyncio.shield(self._starting)
+
+    async def ring(self, subject: str, payload: bytes = b"") -> None:
+        """A doorbell: core NATS, no answer, no promise. While there is no connection it is not rung."""
+        if self.up:
+            try:
+                await self.client.publish(subject, payload)
+            except Exception as error:  # a bell that was not heard costs milliseconds, nothing else
+                logger.debug("nats.bell_lost", subject=subject, error=str(error))
+
+    async def close(self) -> None:
+        """Leave, within seconds, whether there is a connection or not."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            return
+        try:
+            async with asyncio.timeout(3):
+                await self.client.close()
+        except Exception as error:
+            logger.debug("nats.close", error=str(error))
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                await self.broker.start()
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                logger.warning("nats.no_connection", error=str(error) or type(error).__name__)
+                await asyncio.sleep(1)
+
+
+
+def on_bell(link: Link, subject: str, hear: Callable[[bytes], None]) -> None:
+    """Call `hear` with the payload of every bell on the subject. Before the link is opened."""
+
+    async def handle(message: bytes) -> None:
+        hear(message)
+
+    async def as_bytes(message: Any) -> bytes:
+        return bytes(message.body)
+
+    link.broker.subscriber(subject, decoder=as_bytes, no_reply=True)(handle)

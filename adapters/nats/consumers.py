@@ -1,0 +1,53 @@
+"""The durable consumers of the workers: one a queue. Made and compared by the relay, never by a worker."""
+
+from typing import Any
+
+from nats.aio.client import Client
+
+from adapters.nats.api import NO_CONSUMER, NO_STREAM, ApiError, call
+from adapters.nats.names import STREAM, durable, queued
+
+ACK_WAIT_S = 30
+
+
+async def delivered(client: Client, queue: str) -> int | None:
+    """The position up to which the queue's consumer has delivered; None where there is no such consumer."""
+    info = await _info(client, queue)
+    return None if info is None else int(info["delivered"]["stream_seq"])
+
+
+async def ensure(client: Client, queue: str, start: int) -> bool:
+    """Make the queue's durable, or bring its settings up to date; `start` is the first position of a new one.
+
+    Answers whether it was made anew."""
+    wanted = _config(queue)
+    info = await _info(client, queue)
+    if info is None:
+        wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(start, 1)}
+    elif all(info["config"].get(name) == value for name, value in wanted.items()):
+        return False
+    else:
+        kept = ("deliver_policy", "opt_start_seq")  # these cannot change
+        wanted |= {name: info["config"][name] for name in kept if name in info["config"]}
+    await call(client, f"CONSUMER.DURABLE.CREATE.{STREAM}.{durable(queue)}", {"stream_name": STREAM, "config": wanted})
+    return info is None
+
+
+async def _info(client: Client, queue: str) -> Any:
+    try:
+        return await call(client, f"CONSUMER.INFO.{STREAM}.{durable(queue)}")
+    except ApiError as error:
+        if error.code in (NO_CONSUMER, NO_STREAM):
+            return None
+        raise
+
+
+def _config(queue: str) -> dict[str, Any]:
+    return {
+        "durable_name": durable(queue),
+        "filter_subject": queued(queue),
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_S * 1e9),
+        "max_deliver": -1,  # attempts are counted in Postgres
+        "max_ack_pending": 10_000,
+    }

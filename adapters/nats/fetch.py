@@ -1,0 +1,85 @@
+"""Fetching bells from a durable: as many as there are free slots, handed on as they come.
+
+FastStream's own pull loop waits for the slowest of a batch and spins where its consumer is gone, so this one is ours."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters.nats.names import STREAM, durable
+
+logger = structlog.get_logger()
+EXPIRES_S = 5.0
+PAUSE_S = 1.0
+
+Bell = tuple[UUID, Callable[[], Awaitable[None]]]  # a task's id, and how to acknowledge
+
+
+class Fetcher:
+    """One durable's pull requests, one at a time."""
+
+    def __init__(self, client: Client, queue: str, inbox: str) -> None:
+        self._client, self._queue = client, queue
+        self._inbox = f"{inbox}.{uuid4().hex}"
+        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+
+    async def run(self, wanted: Callable[[], Awaitable[int]], hear: Callable[[list[Bell]], None]) -> None:
+        """Until cancelled: ask for as many bells as are wanted, hand them on as they arrive.
+
+        `wanted` answers when there is a free slot. An error is logged and followed by a pause, never by a spin."""
+        subscription = await self._client.subscribe(self._inbox, cb=self._arrived.put)
+        try:
+            while True:
+                await self._fetch(await wanted(), hear)
+        finally:
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+
+    async def _fetch(self, most: int, hear: Callable[[list[Bell]], None]) -> None:
+        if not self._client.is_connected:
+            await asyncio.sleep(PAUSE_S)
+            return
+        request = json.dumps({"batch": most, "expires": int(EXPIRES_S * 1e9)}).encode()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{durable(self._queue)}"
+        await self._client.publish(subject, request, reply=self._inbox)
+        left = most
+        try:
+            async with asyncio.timeout(EXPIRES_S + 1):
+                while left > 0:
+                    bells, ended = self._bells(await self._gathered())
+                    left -= len(bells)
+                    if bells:
+                        hear(bells)
+                    if ended is not None:
+                        if ended != "408":  # 404, 409, 503: no consumer, no stream, no answer
+                            await asyncio.sleep(PAUSE_S)
+                        return
+        except TimeoutError:
+            logger.info("fetch.silent", queue=self._queue)
+
+    async def _gathered(self) -> list[Msg]:
+        """What has arrived, at least one."""
+        messages = [await self._arrived.get()]
+        while not self._arrived.empty():
+            messages.append(self._arrived.get_nowait())
+        return messages
+
+    def _bells(self, messages: list[Msg]) -> tuple[list[Bell], str | None]:
+        bells: list[Bell] = []
+        ended = None
+        for message in messages:
+            status = (message.headers or {}).get("Status")
+            if status is not None and not message.data:
+                ended = status if status != "100" else ended
+            else:
+                try:
+                    bells.append((UUID(message.subject.rpartition(".")[2]), message.ack))
+                except ValueError:  # not ours: it names no task
+                    logger.warning("fetch.foreign", subject=message.subject)
+                    bells.append((UUID(int=0), message.ack))
+        return bells, ended

@@ -1,0 +1,178 @@
+"""The stream LOG: made, filled and read back. JetStream's sequence is the position, so a repeat is refused by the
+server and a gap is impossible."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from nats.aio.client import Client
+
+from adapters.nats.api import NO_MESSAGE, NO_STREAM, ApiError, ask, call
+from adapters.nats.names import STREAM, SUBJECTS
+from domain import catalogue
+from domain.log import Recorded
+from domain.mirror import Line, State
+
+FEW = 30  # up to here single publishes are faster than an atomic batch, which has a floor of 5 ms
+EMPTY = b"null"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the stream keeps: the oldest goes first. Postgres keeps everything."""
+
+    max_bytes: int
+    max_age_s: float
+    replicas: int = 1
+
+
+class LogStream:
+    """The port `domain.mirror.Bus`. Raises ApiError where the server refuses, NoAnswer where it is silent."""
+
+    def __init__(self, client: Client, limits: Limits) -> None:
+        self._client, self._limits = client, limits
+
+    async def state(self) -> State | None:
+        """The first and last position that the stream holds, and its epoch; None where there is no stream."""
+        try:
+            info = await call(self._client, f"STREAM.INFO.{STREAM}")
+        except ApiError as error:
+            if error.code == NO_STREAM:
+                return None
+            raise
+        state = info["state"]
+        epoch = (info["config"].get("metadata") or {}).get("epoch", "")
+        return State(state["first_seq"], state["last_seq"], state["messages"], epoch)
+
+    async def id_at(self, position: int) -> str | None:
+        """The id of the message at the position; None where there is no message, "" where it has no id."""
+        try:
+            found = await call(self._client, f"STREAM.MSG.GET.{STREAM}", {"seq": position})
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return None
+            raise
+        return _headers(base64.b64decode(found["message"].get("hdrs", ""))).get("ce-id", "")
+
+    async def create(self, first: int, epoch: str) -> None:
+        """Make the stream, empty; its first message will have the position `first`."""
+        wanted = self._config() | {"first_seq": first, "metadata": {"epoch": epoch}}
+        made = await call(self._client, f"STREAM.CREATE.{STREAM}", wanted)
+        _require_echo(wanted, made["config"])
+
+    async def delete(self) -> None:
+        """Remove the stream and all its consumers; nothing happens where there is none."""
+        try:
+            await call(self._client, f"STREAM.DELETE.{STREAM}")
+        except ApiError as error:
+            if error.code != NO_STREAM:
+                raise
+
+    async def publish(self, lines: Sequence[Line], last: int) -> None:
+        """Store the lines after the position `last`, all acknowledged when this returns.
+
+        Raises ApiError (10071: the stream's last position is another) or NoAnswer: then some may be stored."""
+        if len(lines) <= FEW:
+            await self._singles(lines, last)
+        else:
+            await self._batch(lines, last)
+
+    async def _singles(self, lines: Sequence[Line], last: int) -> None:
+        """Pipelined, each bound to the one before it by sequence *and* by id: by sequence alone, a foreign message in
+        the place of one would let the later ones through."""
+        asked, before = [], None
+        for sequence, line in enumerate(lines, last):
+            headers = self._fit(line).headers | {"Nats-Msg-Id": line.id, "Nats-Expected-Last-Sequence": str(sequence)}
+            if before is not None:
+                headers["Nats-Expected-Last-Msg-Id"] = before
+            asked.append(ask(self._client, line.subject, self._fit(line).payload, headers))
+            before = line.id
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        stored = [answer["seq"] for answer in answers if isinstance(answer, dict)]
+        if stored != list(range(last + 1, last + 1 + len(lines))):
+            raise ApiError("publish", 0, f"the positions {stored} are not those of the ledger after {last}")
+
+    async def _batch(self, lines: Sequence[Line], last: int) -> None:
+        """One atomic batch: all or none, one fsync, one acknowledgement."""
+        batch = uuid4().hex
+        for number, line in enumerate(lines[:-1], 1):
+            headers = line.headers | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+            if number == 1:
+                headers["Nats-Expected-Last-Sequence"] = str(last)
+                await ask(self._client, line.subject, self._fit(line).payload, headers)
+            else:
+                await self._client.publish(line.subject, self._fit(line).payload, headers=headers)
+        final = lines[-1]
+        headers = final.headers | {
+            "Nats-Batch-Id": batch,
+            "Nats-Batch-Sequence": str(len(lines)),
+            "Nats-Batch-Commit": "1",
+        }
+        answer = await ask(self._client, final.subject, self._fit(final).payload, headers)
+        if not isinstance(answer, dict) or answer.get("seq") != last + len(lines):
+            raise ApiError("publish", 0, f"the batch ended at {answer}, not at {last + len(lines)}")
+
+    def _fit(self, line: Line) -> Line:
+        """The line, or where the server cannot take so much a stub: who needs it fetches it by its position."""
+        if len(line.payload) + 4096 <= self._client.max_payload:
+            return line
+        return Line(line.position, line.id, line.subject, line.headers | {"Postcommit-Stub": "1"}, EMPTY)
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "name": STREAM,
+            "description": "The log of postcommit: a mirror, the truth is in Postgres.",
+            "subjects": list(SUBJECTS),
+            "retention": "limits",
+            "storage": "file",
+            "discard": "old",
+            "max_bytes": self._limits.max_bytes,
+            "max_age": int(self._limits.max_age_s * 1e9),
+            "num_replicas": self._limits.replicas,
+            "duplicate_window": int(120e9),
+            "allow_direct": True,
+            "allow_atomic": True,
+        }
+
+
+def line(recorded: Recorded) -> Line:
+    """A fact as a message: CloudEvents 1.0 in binary mode. Personal data stays in Postgres."""
+    fact = recorded.fact
+    assert recorded.position is not None, "Only what has a position is mirrored."
+    name, data, _ = catalogue.dump(fact.event)
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(fact.id),
+        "ce-source": "/postcommit",
+        "ce-type": f"{name}.v{catalogue.version_of(name)}",
+        "ce-subject": fact.stream,
+        "ce-time": fact.at.isoformat().replace("+00:00", "Z"),
+        "ce-sequence": str(fact.version),
+        "content-type": "application/json",
+    }
+    if fact.meta.correlation_id:
+        headers["ce-correlationid"] = fact.meta.correlation_id
+    if fact.meta.traceparent:
+        headers["traceparent"] = fact.meta.traceparent
+    return Line(recorded.position, str(fact.id), fact.subject, headers, data)
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    lines = raw.decode(errors="replace").split("\r\n")[1:]
+    pairs = (text.partition(":") for text in lines if text)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _require_echo(wanted: dict[str, Any], echoed: dict[str, Any]) -> None:
+    """Older servers ignore options that they do not know, and say nothing."""
+    wrong = [name for name, value in wanted.items() if name != "metadata" and echoed.get(name) != value]
+    if wrong:
+        raise ApiError("STREAM.CREATE", 0, f"the server did not take the settings {', '.join(wrong)}")
+
+

@@ -1,0 +1,98 @@
+"""Between facts and rows."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain import catalogue
+from domain.log import Fact, Meta, Recorded
+from domain.outcome import Error, Progress
+from domain.task import CancelRequest, Status, Task
+
+ENCODER = msgspec.json.Encoder()
+META = msgspec.json.Decoder(Meta)
+Row = Mapping[str, Any]
+
+
+def text(value: object) -> str:
+    """JSON as Postgres takes it."""
+    return ENCODER.encode(value).decode()
+
+
+def optional(value: object) -> str | None:
+    """JSON, or NULL for None."""
+    return None if value is None else text(value)
+
+
+def meta(meta: Meta) -> str:
+    """Only what is known: no nulls are stored."""
+    return text({name: value for name, value in msgspec.structs.asdict(meta).items() if value is not None})
+
+
+def fact_columns(fact: Fact) -> tuple[Any, ...]:
+    """id, stream, version, name, name_version, at, subject, data, personal, meta"""
+    name, data, personal = catalogue.dump(fact.event)
+    return (
+        fact.id,
+        fact.stream,
+        fact.version,
+        name,
+        catalogue.version_of(name),
+        fact.at,
+        fact.subject,
+        data.decode(),
+        personal.decode() if personal is not None else None,
+        meta(fact.meta),
+    )
+
+
+def recorded(row: Row) -> Recorded:
+    """A fact with its position. Raises UnknownEvent where a newer program wrote it."""
+    event = catalogue.load(row["name"], row["name_version"], row["data"], row["personal"])
+    fact = Fact(
+        _uuid(row["id"]), row["stream"], row["version"], row["at"], event, META.decode(row["meta"]), row["subject"]
+    )
+    return Recorded(row["position"], fact)
+
+
+def task(row: Row) -> Task:
+    """A task's row as the folded state."""
+    return Task(
+        status=Status(row["status"]),
+        version=row["version"],
+        kind=row["kind"],
+        queue=row["queue"],
+        request=_json(row["request"]) or {},
+        personal=_json(row["personal"]) or {},
+        max_attempts=row["max_attempts"],
+        attempt=row["attempt"],
+        stumbles=row["stumbles"],
+        lost=row["lost"],
+        turn=row["turn"],
+        worker=row["worker"],
+        progress=_as(Progress, row["progress"]),
+        result=_json(row["result"]),
+        error=_as(Error, row["error"]),
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        by=row["by"],
+        retry_of=_uuid(row["retry_of"]),
+        retried_as=_uuid(row["retried_as"]),
+        cancel_requested=_as(CancelRequest, row["cancel_requested"]),
+    )
+
+
+def _json(value: str | None) -> Any:
+    return None if value is None else msgspec.json.decode(value)
+
+
+def _as(kind: Any, value: str | None) -> Any:
+    return None if value is None else msgspec.json.decode(value, type=kind)
+
+
+def _uuid(value: Any) -> Any:
+    return UUID(bytes=value.bytes) if value is not None else None  # asyncpg has a type of its own

@@ -1,0 +1,132 @@
+"""One pool of connections. SQLAlchemy owns it; the hot statements run on its asyncpg connections."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+T = TypeVar("T")
+SQL = Path(__file__).parent / "sql"
+TRIES = 4
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError, asyncio.TimeoutError)
+
+
+class Unavailable(Exception):
+    """Postgres did not answer; whether anything was written is not known."""
+
+
+class Unsafe(Exception):
+    """Postgres is set up so that it can lose what it acknowledged."""
+
+
+def _as_it_is(value: str) -> str:
+    """JSON goes in and comes out as text: the codec knows its types."""
+    return value
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return (SQL / f"{name}.sql").read_text()
+
+
+def address(dsn: str) -> str:
+    """A postgresql:// address as SQLAlchemy wants it for asyncpg."""
+    return urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+asyncpg"))
+
+
+class Database:
+    """The pool. `size` is the most connections that this process opens."""
+
+    def __init__(self, dsn: str, size: int = 8, name: str = "postcommit") -> None:
+        self.dsn = dsn
+        self.name = name
+        self.engine: AsyncEngine = create_async_engine(
+            address(dsn),
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=2.0,
+            pool_use_lifo=True,
+            json_serializer=_as_it_is,
+            json_deserializer=_as_it_is,
+            connect_args={"timeout": 5.0, "command_timeout": 30.0, "server_settings": {"application_name": name}},
+        )
+
+    @asynccontextmanager
+    async def driver(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+        """An asyncpg connection of the pool, outside any transaction. Raises Unavailable."""
+        async with self.core() as connection:
+            raw = await connection.get_raw_connection()
+            yield raw.driver_connection  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def core(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for SQLAlchemy Core; it commits when the block ends. Raises Unavailable."""
+        from sqlalchemy.exc import DBAPIError, TimeoutError
+
+        try:
+            async with self.engine.connect() as connection:
+                try:
+                    yield connection
+                except GONE as error:
+                    await connection.invalidate()
+                    raise Unavailable(f"Postgres does not answer: {error}") from error
+                await connection.commit()
+        except TimeoutError as error:
+            raise Unavailable("Every connection to Postgres is busy.") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable(f"Postgres does not answer: {error.orig}") from error
+            raise
+        except GONE as error:
+            raise Unavailable(f"Postgres does not answer: {error}") from error
+
+    async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run `sql/<name>.sql`, which is one statement and so atomic by itself; a deadlock is tried again."""
+
+        async def run() -> list[asyncpg.Record]:
+            async with self.driver() as connection:
+                return await connection.fetch(statement(name), *arguments)
+
+        return await again(run)
+
+    async def schema_version(self) -> str | None:
+        """The version of the schema, or None where there is none."""
+        async with self.core() as connection:
+            there = await connection.scalar(text("SELECT to_regclass('postcommit.schema_version') IS NOT NULL"))
+            return await connection.scalar(text("SELECT version_num FROM postcommit.schema_version")) if there else None
+
+    async def require_durable(self) -> None:
+        """Raises Unsafe unless an acknowledged commit is on the disk."""
+        async with self.core() as connection:
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                if (value := await connection.scalar(text(f"SHOW {name}"))) == "off":
+                    raise Unsafe(f"Postgres has {name} = {value}, so a power cut can lose accepted tasks: turn it on.")
+            cache_size = await connection.scalar(
+                text("SELECT seqcache FROM pg_sequence WHERE seqrelid = 'postcommit.outbox_seq_seq'::regclass")
+            )
+            assert cache_size == 1, "The outbox must hand out its numbers one by one, or facts change their order."
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def again(run: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
+    """Run it again after a deadlock, a serialization failure or a lock that could not be had: nothing was written."""
+    for left in reversed(range(tries)):
+        try:
+            return await run()
+        except AGAIN:
+            if left == 0:
+                raise
+            await asyncio.sleep(random.uniform(0.005, 0.05))
+    raise AssertionError("unreachable")

@@ -1,0 +1,33 @@
+"""The kinds, told to the database, so that postcommit.request() knows them."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy.dialects.postgresql import insert
+
+from adapters.postgres.database import Database
+from adapters.postgres.tables import kinds
+from domain.kind import AnyKind
+
+
+async def register(database: Database, known: Sequence[AnyKind]) -> None:
+    """Write the vocabulary of every kind: new ones are added, known ones brought up to date, none is removed."""
+    statement = insert(kinds)
+    statement = statement.on_conflict_do_update(
+        index_elements=[kinds.c.name],
+        set_={name: statement.excluded[name] for name in ("queue", "max_attempts", "fields", "required", "personal")},
+    )
+    async with database.core() as connection:
+        await connection.execute(statement, [_row(kind) for kind in known])
+
+
+def _row(kind: AnyKind) -> dict[str, object]:
+    fields = msgspec.structs.fields(kind.request)
+    return {
+        "name": kind.name,
+        "queue": kind.queue,
+        "max_attempts": kind.max_attempts,
+        "fields": [field.encode_name for field in fields],
+        "required": [field.encode_name for field in fields if field.required],
+        "personal": list(kind.personal),
+    }

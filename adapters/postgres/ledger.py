@@ -1,0 +1,101 @@
+"""The relay's own connection: who leads, and the numbering of the log. Both on one session, so that a leader whose
+session is gone can number nothing."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from adapters.postgres.database import GONE, Unavailable, statement
+
+LEADER = 0x72656C61  # the advisory lock of the relay
+LOW_EVERY_S = 1.0
+SETTINGS = {
+    "application_name": "postcommit relay leader",
+    "idle_session_timeout": "3s",  # Postgres itself ends the session of a frozen leader, and with it the lock
+    "idle_in_transaction_session_timeout": "3s",
+    "statement_timeout": "5s",
+    "tcp_keepalives_idle": "1",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "3000",
+    "enable_seqscan": "off",  # the outbox may be full of dead rows that an open snapshot keeps
+    "enable_bitmapscan": "off",
+}
+
+
+class Leadership:
+    """A session that may lead. Leading means: it holds the advisory lock; whoever has not, stands by."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+        self._low = 0  # every outbox row up to here was moved, and none can appear there any more
+        self._mark: tuple[int, int] | None = None  # (outbox number, transaction) of the next low
+        self._marked_at = 0.0
+        self._busy = asyncio.Lock()  # a connection does one thing at a time
+
+    @classmethod
+    async def open(cls, dsn: str) -> Self:
+        """Connect. Raises Unavailable."""
+        try:
+            return cls(await asyncpg.connect(dsn, timeout=5, command_timeout=5, server_settings=SETTINGS))
+        except GONE as error:
+            raise Unavailable(f"Postgres does not answer: {error}") from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._connection.terminate()  # no farewell that could hang: the server frees the lock
+
+    async def lead(self) -> bool:
+        """Try to become the leader. A leader that was silent for 5 s has its session ended for it."""
+        if await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER):
+            await self.heartbeat()
+            return True
+        await self._connection.execute(statement("end_silent_leader"), LEADER)
+        return False
+
+    async def heartbeat(self) -> None:
+        """Say that this session leads and lives."""
+        async with self._busy:
+            await self._connection.execute(statement("hear_leader"))
+
+    async def leads(self) -> bool:
+        """Ask Postgres whether this session still holds the lock: before anything that cannot be taken back."""
+        async with self._busy:
+            return bool(await self._connection.fetchval(statement("check_leader"), LEADER))
+
+    async def sequence(self, limit: int) -> int:
+        """Number the next rows of the outbox; answers how many.
+
+        A position that another leader has taken meanwhile raises UniqueViolationError: nothing was moved, try again."""
+        async with self._busy:
+            settled = await self._settled()
+            row = await self._connection.fetchrow(statement("sequence_outbox"), self._low, limit)
+            assert row is not None
+            if row["moved"] < limit:
+                await self._raise_low(settled)
+            return int(row["moved"])
+
+    async def _settled(self) -> int | None:
+        """The outbox number up to which no row can appear any more, where a new one is known.
+
+        A transaction gets its id before its outbox numbers: once every transaction that was running after the number
+        was handed out has ended, what is not visible up to that number never will be."""
+        if self._mark is None or time.monotonic() - self._marked_at < LOW_EVERY_S:
+            return None
+        self._marked_at = time.monotonic()
+        number, transaction = self._mark
+        return number if await self._connection.fetchval(statement("oldest_transaction")) >= transaction else None
+
+    async def _raise_low(self, settled: int | None) -> None:
+        """Skip the dead rows at the outbox's beginning, now that everything up to `settled` was moved."""
+        if settled is not None:
+            self._low, self._mark = settled, None
+        if self._mark is None:
+            number = await self._connection.fetchval("SELECT last_value FROM postcommit.outbox_seq_seq")
+            self._mark = number, await self._connection.fetchval(statement("next_transaction"))
+            self._marked_at = time.monotonic()

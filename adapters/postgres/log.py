@@ -1,0 +1,152 @@
+"""The log in Postgres: one statement writes facts, outbox rows, task rows and the idempotency row.
+
+Entries of new streams cannot conflict, so they share a fast lane. What changes tasks that exist takes a transaction of
+its own, so that one conflict never fails a neighbour."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from sqlalchemy import select
+
+from adapters.postgres import codec, settle
+from adapters.postgres.database import Database, Unavailable, again, statement
+from adapters.postgres.lane import Full, Lane
+from adapters.postgres.tables import events, idempotency, ledger
+from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed
+
+SPLITS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+class PostgresLog:
+    """The port `domain.log.Log`. `backlog` is how many entries may wait before the next is turned away."""
+
+    def __init__(self, database: Database, backlog: int = 10_000, flights: int = 2) -> None:
+        self._database = database
+        self._new: Lane[Entry, None] = Lane(
+            self._write_new, size=_size, flights=flights, most=500, backlog=backlog, splits=SPLITS
+        )
+
+    async def append(self, entry: Entry) -> None:
+        """Write the entry, durably; see the port. Raises Unavailable where it is not known whether it was written."""
+        try:
+            if entry.changed:
+                await again(lambda: self._write_changed(entry))
+            else:
+                await self._new.do(entry)
+        except Full as error:
+            raise Overloaded("Too much waits to be written.") from error
+        except asyncpg.UniqueViolationError as error:
+            raise Conflict(f"Somebody else wrote first: {error}") from error
+        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+            raise Unavailable(f"Postgres is held up: {error}") from error
+
+    async def drain(self) -> None:
+        """Wait until everything that was handed in is written."""
+        await self._new.drain()
+
+    async def read(self, stream: str) -> Sequence[Recorded]:
+        query = (
+            select(events, ledger.c.position)
+            .outerjoin(ledger, ledger.c.event == events.c.id)
+            .where(events.c.stream == stream)
+            .order_by(events.c.version)
+        )
+        return await self._recorded(query)
+
+    async def ledger(self, after: int, limit: int) -> Sequence[Recorded]:
+        rows = await self._database.fetch("read_ledger", after, limit)
+        return [codec.recorded(row) for row in rows]
+
+    async def _recorded(self, query: Any) -> Sequence[Recorded]:
+        async with self._database.core() as connection:
+            return [codec.recorded(row) for row in (await connection.execute(query)).mappings()]
+
+    async def _write_new(self, entries: Sequence[Entry]) -> Sequence[None | Exception]:
+        rows = await self._database.fetch("append_entries", *columns(entries))
+        written = {row["entry"] for row in rows}
+        missed = [entry for number, entry in enumerate(entries) if number not in written]
+        answers = iter(await asyncio.gather(*map(self._first_answer, missed)))
+        return [None if number in written else next(answers) for number in range(len(entries))]
+
+    async def _write_changed(self, entry: Entry) -> None:
+        async with self._database.driver() as connection, connection.transaction():
+            rows = await connection.fetch(statement("append_entries"), *columns([_without_changed(entry)]))
+            if not rows:
+                raise await self._first_answer(entry)
+            changes = settle.of_entry(entry)
+            settled = await connection.fetch(statement("settle_tasks"), *settle.columns(changes))
+            if len(settled) < len(changes):
+                raise Conflict("The task changed meanwhile.")
+
+    async def _first_answer(self, entry: Entry) -> Replayed:
+        once = entry.once
+        assert once is not None, "Only an idempotency key can keep an entry of new streams from being written."
+        table = idempotency.c
+        query = select(table.fingerprint, table.status, table.body, table.location).where(
+            table.holder == once.holder, table.route == once.route, table.key == once.key
+        )
+        async with self._database.core() as connection:
+            row = (await connection.execute(query)).one()
+        return Replayed(row.fingerprint, Answer(row.status, row.body, row.location))
+
+
+def columns(entries: Sequence[Entry]) -> list[list[Any]]:
+    """The arguments of append_entries.sql."""
+    keys, facts, tasks = [], [], []
+    for number, entry in enumerate(entries):
+        if (once := entry.once) is not None:
+            answer = once.answer
+            keys.append(
+                (number, once.holder, once.route, once.key, once.fingerprint, answer.status, answer.location, answer.body)
+            )
+        facts += [(number, *codec.fact_columns(fact)) for fact in entry.facts]
+        tasks += _task_rows(number, entry)
+    return [list(range(len(entries))), *settle.transposed(keys, 8), *settle.transposed(facts, 11), *settle.transposed(tasks, 17)]
+
+
+def _task_rows(number: int, entry: Entry) -> list[tuple[Any, ...]]:
+    last = {fact.stream: fact for fact in entry.facts}
+    rows = []
+    for id, task in entry.tasks:
+        fact = last[f"task-{id}"]
+        rows.append(
+            (
+                number,
+                id,
+                task.version,
+                task.status,
+                task.kind,
+                task.queue,
+                codec.text(task.request),
+                codec.optional(task.personal or None),
+                task.max_attempts,
+                task.created_at,
+                task.due_at,
+                task.by,
+                task.retry_of,
+                fact.id,
+                fact.meta.request_id,
+                fact.meta.correlation_id,
+                fact.meta.traceparent,
+            )
+        )
+    return rows
+
+
+def _without_changed(entry: Entry) -> Entry:
+    """The entry's new streams and its key; the facts of `changed` go with their rows."""
+    changed = {f"task-{id}" for id, _ in entry.changed}
+    return Entry(tuple(fact for fact in entry.facts if fact.stream not in changed), entry.tasks, once=entry.once)
+
+
+def _size(entry: Entry) -> int:
+    """A cautious guess of an entry's bytes, so that one statement stays small: requests are measured where they come in."""
+    return 1024 * len(entry.facts) + sum(len(str(task.request)) for _, task in entry.tasks)

@@ -1,0 +1,58 @@
+"""The ledger as the mirror sees it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy import func, select, text
+
+from adapters.postgres import codec
+from adapters.postgres.database import Database
+from adapters.postgres.tables import cursors, epochs, ledger
+from domain.log import Recorded
+from domain.mirror import Line
+
+
+class MirroredLedger:
+    """The port `domain.mirror.Ledger`. `line` makes a message of a fact; `leads` asks for the leadership."""
+
+    def __init__(
+        self, database: Database, line: Callable[[Recorded], Line], leads: Callable[[], Awaitable[bool]], refill: int
+    ) -> None:
+        self._database, self._line, self.leads, self._refill = database, line, leads, refill
+
+    async def lines(self, after: int, limit: int) -> Sequence[Line]:
+        return [self._line(codec.recorded(row)) for row in await self._database.fetch("read_ledger", after, limit)]
+
+    async def head(self) -> int:
+        return await head(self._database)
+
+    async def refill_from(self) -> int:
+        """The oldest task that still waits for a worker, and at least the latest `refill` positions."""
+        queued = await self._database.fetch("oldest_queued")
+        latest = max(await self.head() - self._refill + 1, 1)
+        return min([latest, *(row["position"] for row in queued)])
+
+    async def epoch(self) -> str:
+        return await epoch(self._database)
+
+    async def new_epoch(self, reason: str) -> str:
+        async with self._database.core() as connection:
+            query = text("INSERT INTO postcommit.epochs (id, position, reason) VALUES (uuidv7(), :position, :reason)")
+            await connection.execute(query, {"position": await self.head(), "reason": reason})
+        return await self.epoch()
+
+    async def reached(self, position: int) -> None:
+        async with self._database.core() as connection:
+            query = cursors.update().where(cursors.c.name == "mirror", cursors.c.position != position)
+            await connection.execute(query.values(position=position, at=func.clock_timestamp()))
+
+
+async def head(database: Database) -> int:
+    """The last position of the ledger; 0 where it is empty."""
+    async with database.core() as connection:
+        return int(await connection.scalar(select(func.coalesce(func.max(ledger.c.position), 0))) or 0)
+
+
+async def epoch(database: Database) -> str:
+    """The log's epoch: another one means that history was rewritten, and that positions may have another content."""
+    async with database.core() as connection:
+        return str(await connection.scalar(select(epochs.c.id).order_by(epochs.c.id.desc()).limit(1)))

@@ -1,0 +1,71 @@
+"""Changes of tasks that exist, as the arguments of settle_tasks.sql."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from adapters.postgres import codec
+from domain.log import Entry, Fact
+from domain.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Facts of one task and its state after them, behind a fence."""
+
+    id: UUID
+    after: Task
+    facts: tuple[Fact, ...]
+    version: int | None = None  # fence: the row's version before; None lets any pass
+    turn: int | None = None  # fence: still held under this turn
+    uncancelled: bool = False  # fence: nobody has asked to cancel
+    expired: bool = False  # fence: the lease has run out
+    keep_meta: bool = False  # the facts' own meta; else the row's request, correlation and trace, with `actor`
+
+
+def of_entry(entry: Entry) -> list[Change]:
+    """The changes of an entry: fenced by the version that was read."""
+    changes = []
+    for id, after in entry.changed:
+        facts = tuple(fact for fact in entry.facts if fact.stream == f"task-{id}")
+        changes.append(Change(id, after, facts, version=after.version - len(facts), keep_meta=True))
+    return changes
+
+
+def columns(changes: Sequence[Change], actor: str = "") -> list[Any]:
+    """The arguments of settle_tasks.sql. `actor` causes the facts that do not keep their own meta."""
+    rows = [_row(change) for change in changes]
+    facts = [_fact(change, fact) for change in changes for fact in change.facts]
+    return [*transposed(rows, 15), *transposed(facts, 8), actor]
+
+
+def _row(change: Change) -> tuple[Any, ...]:
+    task = change.after
+    return (
+        change.id,
+        change.version,
+        change.turn,
+        change.uncancelled,
+        change.expired,
+        task.status,
+        task.due_at,
+        task.finished_at,
+        codec.optional(task.result),
+        codec.optional(task.error),
+        codec.optional(task.progress),
+        task.stumbles,
+        task.lost,
+        task.retried_as,
+        codec.optional(task.cancel_requested),
+    )
+
+
+def _fact(change: Change, fact: Fact) -> tuple[Any, ...]:
+    id, _, _, name, version, at, subject, data, _, meta = codec.fact_columns(fact)
+    return (change.id, id, name, version, at, data, subject, meta if change.keep_meta else None)
+
+
+def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as the columns of an unnest."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

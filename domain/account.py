@@ -1,0 +1,49 @@
+"""An account: somebody signed up, and is welcomed by email."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.record import Personal, Record
+
+Email = Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$", max_length=254)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]  # no line break: it goes into a mail header
+
+
+class Registered(Record):
+    email: Personal[Email]
+    name: Personal[Name]
+
+
+Event = Registered
+
+
+class Account(Record):
+    """An account as its stream tells it; `version` 0 means that there is none."""
+
+    version: int = 0
+    email: str = ""
+    name: str = ""
+    created_at: datetime | None = None
+
+
+def evolve(account: Account, event: Event, at: datetime) -> Account:
+    match event:
+        case Registered(email=email, name=name):
+            return replace(account, version=account.version + 1, email=email, name=name, created_at=at)
+        case _:
+            assert_never(event)
+
+
+def fold(events: Iterable[tuple[Event, datetime]]) -> Account:
+    account = Account()
+    for event, at in events:
+        account = evolve(account, event, at)
+    return account
+
+
+def register(account: Account, email: str, name: str) -> list[Event]:
+    return [Registered(email=email, name=name)] if account.version == 0 else []

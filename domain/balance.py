@@ -1,0 +1,31 @@
+"""The balance: accepted = complete + failed + cancelled + open, at any moment. A fold of the log."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from domain import task
+from domain.log import Event, Recorded
+
+NAMES = ("accepted", "complete", "failed", "cancelled")
+
+
+def counts(recorded: Iterable[Recorded]) -> Counter[str]:
+    """What the facts add to each count."""
+    total: Counter[str] = Counter()
+    for one in recorded:
+        total.update(_of(one.fact.event))
+    return total
+
+
+def _of(event: Event) -> list[str]:
+    match event:
+        case task.Queued(asked=task.Asked()) | task.Scheduled():
+            return ["accepted"]
+        case task.Completed():
+            return ["complete"]
+        case task.Failed():
+            return ["failed"]
+        case task.Cancelled():
+            return ["cancelled"]
+        case _:
+            return []

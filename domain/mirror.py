@@ -1,0 +1,168 @@
+"""The mirror: the ledger, told again in the stream LOG. What is in the stream is compared with the ledger, never believed.
+
+The loop takes its bus, its ledger and its cursor as arguments, so that a simulation can drive it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MOST_LINES = 1_000  # of one atomic batch, by the server's rule
+MOST_BYTES = 4 * 1024 * 1024
+LOOK_BACK = 8  # how many ids at the stream's head are compared
+PATIENCE = 5  # failed publishes in a row, in a stream that answers, before it is made anew: its files may be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A fact as a message."""
+
+    position: int
+    id: str
+    subject: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    first: int  # position
+    last: int  # position; `first - 1` where the stream is empty
+    messages: int
+    epoch: str
+
+
+class Bus(Protocol):
+    """What the mirror needs of JetStream; every call may fail with an exception of the bus."""
+
+    async def state(self) -> State | None: ...
+
+    async def id_at(self, position: int) -> str | None: ...
+
+    async def create(self, first: int, epoch: str) -> None: ...
+
+    async def delete(self) -> None: ...
+
+    async def publish(self, lines: Sequence[Line], last: int) -> None: ...
+
+
+class Ledger(Protocol):
+    """What the mirror needs of Postgres."""
+
+    async def lines(self, after: int, limit: int) -> Sequence[Line]: ...
+
+    async def head(self) -> int: ...
+
+    async def refill_from(self) -> int:
+        """Where a stream that is made anew begins: far enough back for every open task."""
+
+    async def leads(self) -> bool: ...
+
+    async def epoch(self) -> str: ...
+
+    async def new_epoch(self, reason: str) -> str: ...
+
+    async def reached(self, position: int) -> None:
+        """Everything up to the position was acknowledged by the bus."""
+
+
+@dataclass(slots=True)
+class Mirror:
+    """`failures` are the errors of the bus: after one of them it is not known what was stored."""
+
+    bus: Bus
+    ledger: Ledger
+    failures: tuple[type[Exception], ...]
+    say: Callable[..., None]  # ("mirror.refilled", first=…)
+    made: Callable[[], Awaitable[None]]  # the stream is new: its consumers are gone
+    last: int | None = None  # acknowledged by the stream; None: ask it
+    _failed: int = field(default=0)
+
+    async def step(self) -> int:
+        """Mirror the next lines; answers how many. After a failure the next step asks the stream where it stands."""
+        try:
+            if self.last is None:
+                self.last = await self._resume()
+                await self.ledger.reached(self.last)
+            lines = bounded(await self.ledger.lines(self.last, MOST_LINES))
+            if not lines:
+                return 0
+            await self.bus.publish(lines, self.last)
+        except self.failures as error:
+            self.last = None
+            self._failed += 1
+            self.say("mirror.failed", error=str(error), in_a_row=self._failed)
+            raise
+        self._failed = 0
+        self.last = lines[-1].position
+        await self.ledger.reached(self.last)
+        return len(lines)
+
+    async def verify(self) -> None:
+        """Compare the stream's head with the ledger; a difference is mended by the next step."""
+        try:
+            state = await self.bus.state()
+            if state is None or state.last != self.last or await self._foreign(state):
+                self.last = None
+        except self.failures:
+            self.last = None
+            raise
+
+    async def _resume(self) -> int:
+        """Where the stream really stands; it is made anew where it is not the ledger's."""
+        state = await self.bus.state()
+        if state is None:
+            return await self._make(await self.ledger.epoch(), "the stream was missing")
+        head = await self.ledger.head()
+        if state.last > head or await self._foreign(state):
+            return await self._replace(f"the stream's position {state.last} is not the ledger's, whose head is {head}")
+        if state.epoch != await self.ledger.epoch():
+            return await self._remake(await self.ledger.epoch(), "the stream is of another epoch")
+        if self._failed >= PATIENCE:
+            return await self._remake(state.epoch, "the stream answers, but stores nothing")
+        return state.last
+
+    async def _foreign(self, state: State) -> bool:
+        """Whether the last messages are not those of the ledger."""
+        begin = max(state.first, state.last - LOOK_BACK + 1)
+        if state.messages == 0 or begin > state.last:
+            return False
+        lines = {line.position: line.id for line in await self.ledger.lines(begin - 1, state.last - begin + 1)}
+        for position in range(state.last, begin - 1, -1):
+            found = await self.bus.id_at(position)
+            if found is not None and found != lines.get(position):
+                return True
+        return False
+
+    async def _replace(self, reason: str) -> int:
+        """The history that the stream told was not ours, or is no longer: subscribers learn it by a new epoch."""
+        if not await self.ledger.leads():
+            raise NotLeading("Another relay leads.")
+        return await self._remake(await self.ledger.new_epoch(reason), reason)
+
+    async def _remake(self, epoch: str, reason: str) -> int:
+        if not await self.ledger.leads():
+            raise NotLeading("Another relay leads.")
+        await self.bus.delete()
+        return await self._make(epoch, reason)
+
+    async def _make(self, epoch: str, reason: str) -> int:
+        first = await self.ledger.refill_from()
+        await self.bus.create(first, epoch)
+        self._failed = 0
+        self.say("mirror.made", reason=reason, first=first, epoch=epoch)
+        await self.made()
+        return first - 1
+
+
+class NotLeading(Exception):
+    """Before anything that cannot be taken back the leader asks, and it leads no more."""
+
+
+def bounded(lines: Sequence[Line]) -> Sequence[Line]:
+    """As many lines as one batch may hold, by number and by bytes; at least one."""
+    room = MOST_BYTES
+    for number, line in enumerate(lines):
+        room -= len(line.payload) + 1024
+        if number and room < 0:
+            return lines[:number]
+    return lines

@@ -1,0 +1,141 @@
+"""The command line. Data goes to stdout, talk to stderr. Every command imports what it needs when it is called."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="postcommit", help="Runs what happens after the commit: no task is lost, every result can be asked for.")
+keys_app = App(name="keys", help="Keys of the REST API.")
+app.command(keys_app)
+
+
+@app.command
+def up(
+    *,
+    home: Path = Path("postcommit-home"),
+    port: int = 8000,
+    workers: int = 1,
+    relays: int = 1,
+    detach: bool = False,
+) -> int:
+    """Run everything on embedded servers: Postgres, NATS, a mail sink, and every role as a process of its own.
+
+    Parameters
+    ----------
+    home: Where everything is kept: stop it, start it again, and all is there.
+    port: Of the REST API; 0 takes a free one.
+    workers: How many worker processes run.
+    relays: How many relay processes run; one leads.
+    detach: Return as soon as everything is ready, and go on in the background.
+    """
+    from infra.roles.up import up as supervise
+
+    return supervise(home, port, workers=workers, relays=relays, detach=detach)
+
+
+@app.command
+def api() -> int:
+    """Run the REST API."""
+    from infra.roles.api import serve
+    from infra.roles.run import run
+    from infra.settings import load
+
+    settings = load()
+    return run(lambda: serve(settings), settings.log_level)
+
+
+@app.command
+def relay() -> int:
+    """Run a relay: it numbers the log, mirrors it to NATS, and rescues lost tasks. Any number may run; one leads."""
+    from infra.roles.main import relay as role
+    from infra.roles.run import run
+    from infra.settings import load
+
+    settings = load()
+    return run(lambda: role(settings), settings.log_level)
+
+
+@app.command
+def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="")] = ()) -> int:
+    """Run a worker.
+
+    Parameters
+    ----------
+    queue: A queue that it works on; may be repeated. Without one it works on all.
+    """
+    from infra.roles.main import worker as role
+    from infra.roles.run import run
+    from infra.settings import load
+
+    settings = load()
+    return run(lambda: role(settings, queue), settings.log_level)
+
+
+@app.command
+def reader() -> int:
+    """Run the readers: they fold the log into the audit and the balance."""
+    from infra.roles.main import reader as role
+    from infra.roles.run import run
+    from infra.settings import load
+
+    settings = load()
+    return run(lambda: role(settings), settings.log_level)
+
+
+@app.command
+def migrate() -> int:
+    """Bring the database's schema to this program's version. Needs POSTCOMMIT_POSTGRES_OWNER."""
+    from infra.migrate import head, upgrade
+    from infra.settings import load
+
+    settings = load()
+    upgrade(settings.postgres_owner or settings.postgres)
+    print(f"The schema is at {head()}.", file=sys.stderr)
+    return 0
+
+
+@app.command
+def config() -> int:
+    """Show the settings as they are in force, with secrets masked."""
+    from infra.settings import load, masked
+
+    print(json.dumps(masked(load()), indent=2))
+    return 0
+
+
+@keys_app.command(name="import")
+def import_keys() -> int:
+    """Take keys from stdin, as JSON {"name": "secret"}; a name is also the scope: client, worker, auditor, operator."""
+    import asyncio
+
+    from adapters.postgres.database import Database
+    from adapters.postgres.keys import put
+    from infra.settings import load
+
+    async def take() -> None:
+        database = Database(load().postgres, 1, "postcommit keys")
+        for name, secret in json.load(sys.stdin).items():
+            await put(database, name, name, secret)
+        await database.close()
+
+    asyncio.run(take())
+    return 0
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 refused at the start."""
+    from infra.settings import BadSetting
+
+    try:
+        code = app()
+    except BadSetting as error:
+        print(error, file=sys.stderr)
+        code = 78
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

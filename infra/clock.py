@@ -1,0 +1,31 @@
+"""Time, ids and chance, as the roles are given them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import uuid_utils
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562)."""
+    return UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What a loop may know of time and chance. A simulation hands it another one."""
+
+    now: Callable[[], datetime] = _now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    new_id: Callable[[], UUID] = new_id
+    chance: Callable[[], float] = random.random

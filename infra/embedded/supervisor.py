@@ -1,0 +1,217 @@
+"""Keeps the servers and roles of one directory running until it is told to stop.
+
+Everything is started in the order servers, steps (migrate, keys), roles, and stopped the other way round. What ends
+by itself is started again, later each time; what is merely stopped (SIGSTOP) is left alone.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from signal import SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals
+
+import httpx
+
+from infra.embedded import nats
+from infra.embedded.child import Command, Failed, Held, Process, ended, spawn, stop, tail
+from infra.embedded.home import Home, Refused, write_run
+from infra.embedded.servers import Server, Servers
+
+READY_S = 120.0
+STOP_S = 15.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S = 0.1, 5.0, 10.0
+EX_CONFIG = 78  # sysexits.h: wrong configuration, so trying again is no use
+STOPPING = (("api", "worker"), ("reader",), ("relay",), ("mail",), ("nats",), ("postgres",))
+
+Announce = Callable[[int, str], None]
+
+
+@dataclass(slots=True)
+class Kept:
+    """A server or role under its name in run.json."""
+
+    name: str
+    server: Server
+    allowed: asyncio.Event = field(default_factory=asyncio.Event)  # cleared while it is held stopped
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while it has no process
+
+    def __post_init__(self) -> None:
+        self.allowed.set()
+        self.idle.set()
+
+
+async def supervise(
+    servers: Servers, steps: Sequence[Command], roles: Sequence[Kept], announce: Announce, ready_s: float = READY_S
+) -> None:
+    """Run everything until SIGTERM or SIGINT. Raises Failed or Refused, after everything has been stopped."""
+    kept = [Kept("postgres", servers.postgres), Kept("nats", servers.nats), Kept("mail", servers.mail)]
+    stopping, orders = asyncio.Event(), asyncio.Queue[Signals]()
+    loop = asyncio.get_running_loop()
+    for number in (SIGTERM, SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    for number in (SIGUSR1, SIGUSR2):
+        loop.add_signal_handler(number, orders.put_nowait, number)
+    work = asyncio.create_task(_serve(servers.home, kept, steps, roles, orders, announce, ready_s))
+    over = asyncio.create_task(stopping.wait())
+    await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
+    work.cancel()
+    over.cancel()
+    await asyncio.wait({work, over})
+    await _stop_all([*kept, *roles])
+    if not work.cancelled() and (error := work.exception()):
+        raise error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+
+
+async def _serve(
+    home: Home,
+    servers: Sequence[Kept],
+    steps: Sequence[Command],
+    roles: Sequence[Kept],
+    orders: asyncio.Queue[Signals],
+    announce: Announce,
+    ready_s: float,
+) -> None:
+    told = False
+
+    def changed() -> None:
+        if not told:
+            return
+        try:
+            write_run(home, _pids([*servers, *roles]))
+        except OSError as error:  # a full disk must not end what still runs
+            _say(f"run.json could not be written: {error}")
+
+    await asyncio.gather(*(_begin(each, changed) for each in servers))
+    async with asyncio.TaskGroup() as group:
+        for each in servers:
+            group.create_task(_keep(each, changed))
+        group.create_task(_obey(orders, home, servers[1]))
+        try:
+            async with asyncio.timeout(ready_s):
+                for step in steps:
+                    await _run(step)
+                for each in roles:
+                    group.create_task(_keep(each, changed))
+                await _answers(f"{home.http}/readyz")
+        except TimeoutError:
+            raise Failed(f"postcommit was not ready after {ready_s:.0f} s; the logs are in {home.path}/logs.") from None
+        told = True
+        changed()
+        announce(0, f"postcommit is ready: {home.http}  (home {home.path})")
+
+
+async def _keep(kept: Kept, changed: Callable[[], None]) -> None:
+    pause = FIRST_PAUSE_S / 2
+    misconfigured = 0
+    while True:
+        began = time.monotonic()
+        if kept.server.process is None:
+            await kept.allowed.wait()
+            await _begin_again(kept, changed)
+        process = kept.server.process
+        if process is None:  # it could not even be started: no space, perhaps
+            await asyncio.sleep(LONGEST_PAUSE_S)
+            continue
+        code = await ended(process)
+        kept.server.process = None
+        kept.idle.set()
+        changed()
+        if not kept.allowed.is_set():
+            continue
+        misconfigured = misconfigured + 1 if code == EX_CONFIG else 0
+        if misconfigured == 3:
+            log = kept.server.command().log
+            raise Refused(f"The role {kept.name} cannot run with these settings, {tail(log)}")
+        settled = time.monotonic() - began > SETTLED_S
+        pause = FIRST_PAUSE_S if settled else min(2 * pause, LONGEST_PAUSE_S)
+        _say(f"{kept.name} {process.pid} ended with code {code}; it is started again in {pause:.1f} s.")
+        await asyncio.sleep(pause)
+
+
+async def _begin_again(kept: Kept, changed: Callable[[], None]) -> None:
+    """A server that is killed again while it starts fails in many ways; none of them may end its keeper."""
+    try:
+        await _begin(kept, changed)
+    except Exception as error:
+        _say(f"{kept.name} is not ready again: {error}")
+
+
+async def _begin(kept: Kept, changed: Callable[[], None]) -> None:
+    kept.server.process = process = await _spawn_when_free(kept.server.command())
+    kept.idle.clear()
+    changed()
+    await kept.server.ready(process)
+
+
+async def _spawn_when_free(command: Command) -> Process:
+    while True:
+        try:
+            return spawn(command)
+        except Held:
+            await asyncio.sleep(0.02)
+
+
+async def _run(step: Command) -> None:
+    process = await _spawn_when_free(step)
+    try:
+        code = await ended(process)
+    finally:
+        process.kill()
+    if code:
+        raise Failed(f"{step.name} ended with code {code}, {tail(step.log)}")
+
+
+async def _answers(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+        while True:
+            try:
+                if (await client.get(url)).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass  # not there yet
+            await asyncio.sleep(0.05)
+
+
+async def _obey(orders: asyncio.Queue[Signals], home: Home, kept: Kept) -> None:
+    """SIGUSR1 wipes NATS, SIGUSR2 holds it stopped or lets it go again."""
+    while True:
+        number = await orders.get()
+        was_allowed = kept.allowed.is_set()
+        await _hold(kept)
+        if number == SIGUSR1:
+            nats.wipe(home)
+        _say(f"nats was {'wiped' if number == SIGUSR1 else 'held' if was_allowed else 'let go'}.")
+        if was_allowed == (number == SIGUSR1):
+            kept.allowed.set()
+
+
+async def _hold(kept: Kept) -> None:
+    kept.allowed.clear()
+    if kept.server.process:
+        await stop(kept.server.process, SIGTERM, STOP_S)
+    await kept.idle.wait()  # its keeper has noticed
+
+
+async def _stop_all(kept: Sequence[Kept]) -> None:
+    for names in STOPPING:
+        await asyncio.gather(*(_stop(each) for each in kept if each.name in names))
+
+
+async def _stop(kept: Kept) -> None:
+    if kept.server.process:
+        await stop(kept.server.process, kept.server.ending, STOP_S)
+
+
+def _pids(kept: Sequence[Kept]) -> dict[str, list[int]]:
+    pids: dict[str, list[int]] = {"supervisor": [os.getpid()]}
+    for each in kept:
+        running = pids.setdefault(each.name, [])
+        if each.server.process:
+            running.append(each.server.process.pid)
+    return pids
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -1,0 +1,44 @@
+"""Brings the schema to the version that this program knows, and refuses to work on any other."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from adapters.postgres.database import Database, address
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class WrongSchema(Exception):
+    """The database has another schema than this program; the message says what to do."""
+
+
+def upgrade(owner: str) -> None:
+    """Run every migration that is missing, as the schema's owner. `owner` is a postgresql:// address."""
+    config = _config()
+    config.attributes["address"] = address(owner)
+    command.upgrade(config, "head")
+
+
+def head() -> str:
+    """The newest version that this program knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def require(database: Database) -> None:
+    """Raises WrongSchema unless the database has exactly this program's schema."""
+    found, wanted = await database.schema_version(), head()
+    if found is None:
+        raise WrongSchema("The database has no postcommit schema: run `postcommit migrate` first.")
+    if found < wanted:
+        raise WrongSchema(f"The schema is too old: it is at {found}, this program needs {wanted}. Run `postcommit migrate`.")
+    if found > wanted:
+        raise WrongSchema(f"The schema is too new: it is at {found}, this program knows {wanted}. Upgrade the program.")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config

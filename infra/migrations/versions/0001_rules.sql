@@ -1,0 +1,126 @@
+CREATE FUNCTION postcommit.refuse_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'The table %.% is append-only: % is refused.', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$
+----
+CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON postcommit.events
+    FOR EACH ROW EXECUTE FUNCTION postcommit.refuse_change()
+----
+CREATE TRIGGER append_only_table BEFORE TRUNCATE ON postcommit.events
+    FOR EACH STATEMENT EXECUTE FUNCTION postcommit.refuse_change()
+----
+CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON postcommit.ledger
+    FOR EACH ROW EXECUTE FUNCTION postcommit.refuse_change()
+----
+CREATE TRIGGER append_only_table BEFORE TRUNCATE ON postcommit.ledger
+    FOR EACH STATEMENT EXECUTE FUNCTION postcommit.refuse_change()
+----
+ALTER TABLE postcommit.events ENABLE ALWAYS TRIGGER append_only_rows
+----
+ALTER TABLE postcommit.events ENABLE ALWAYS TRIGGER append_only_table
+----
+ALTER TABLE postcommit.ledger ENABLE ALWAYS TRIGGER append_only_rows
+----
+ALTER TABLE postcommit.ledger ENABLE ALWAYS TRIGGER append_only_table
+----
+CREATE FUNCTION postcommit.request(kind text, request jsonb, key text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- A task in the caller's own transaction: it exists exactly if that transaction commits. A key makes it once: the same
+-- key and request give the same task again. Raises 22023 for an unknown kind, a wrong field, a request over 512 KiB,
+-- or a key that was used for another request.
+#variable_conflict use_variable
+DECLARE
+    known postcommit.kinds;
+    task uuid := uuidv7();
+    fact uuid := uuidv7();
+    at timestamptz := clock_timestamp();
+    actor text := 'sql/' || session_user;
+    used postcommit.idempotency;
+    fingerprint bytea;
+    wrong text;
+    open jsonb;
+    secret jsonb;
+BEGIN
+    SELECT * INTO known FROM postcommit.kinds AS k WHERE k.name = kind;
+    IF known.name IS NULL THEN
+        RAISE EXCEPTION 'The kind % is unknown.', quote_nullable(kind) USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF request IS NULL OR jsonb_typeof(request) <> 'object' THEN
+        RAISE EXCEPTION 'The request must be a JSON object.' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF octet_length(request::text) > 524288 THEN
+        RAISE EXCEPTION 'The request has % bytes; the most is 524288.', octet_length(request::text)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f INTO wrong FROM jsonb_object_keys(request) AS f WHERE f <> ALL (known.fields) LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'The kind % has no field %.', kind, quote_literal(wrong) USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f INTO wrong FROM unnest(known.required) AS f WHERE NOT request ? f LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'The kind % needs the field %.', kind, quote_literal(wrong)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF key IS NOT NULL THEN
+        IF octet_length(key) NOT BETWEEN 1 AND 255 THEN
+            RAISE EXCEPTION 'The key must have 1 to 255 bytes.' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        fingerprint := sha256(convert_to(kind || ' ' || request::text, 'UTF8'));
+        INSERT INTO postcommit.idempotency (holder, route, key, fingerprint, status, location, body)
+        VALUES (actor, 'postcommit.request', key, fingerprint, 202, '/v1/tasks/' || task, convert_to(task::text, 'UTF8'))
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            SELECT * INTO used FROM postcommit.idempotency AS i
+            WHERE i.holder = actor AND i.route = 'postcommit.request' AND i.key = key;
+            IF used.fingerprint <> fingerprint THEN
+                RAISE EXCEPTION 'The key % was used for another request.', quote_literal(key)
+                    USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            RETURN convert_from(used.body, 'UTF8')::uuid;
+        END IF;
+    END IF;
+    open := request - known.personal;
+    SELECT jsonb_object_agg(f.key, f.value) INTO secret FROM jsonb_each(request) AS f WHERE f.key = ANY (known.personal);
+    INSERT INTO postcommit.events (id, stream, version, name, name_version, at, subject, data, personal, meta)
+    VALUES (
+        fact, 'task-' || task, 1, 'task.queued', 1, at,
+        'tasks.v1.' || known.queue || '.' || kind || '.queued.' || task,
+        json_build_object('asked', json_build_object('kind', kind, 'queue', known.queue, 'request', open,
+            'max_attempts', known.max_attempts, 'by', actor, 'retry_of', NULL)),
+        secret::json,
+        json_build_object('actor', actor, 'correlation_id', task)
+    );
+    INSERT INTO postcommit.tasks (id, version, status, kind, queue, request, personal, max_attempts, created_at, due_at,
+        by, last_event, correlation_id)
+    VALUES (task, 1, 'queued', kind, known.queue, open::json, secret::json, known.max_attempts, at, at, actor, fact,
+        task::text);
+    INSERT INTO postcommit.outbox (event) VALUES (fact);
+    RETURN task;
+END
+$$
+----
+REVOKE ALL ON FUNCTION postcommit.request(text, jsonb, text) FROM PUBLIC
+----
+GRANT USAGE ON SCHEMA postcommit TO postcommit_app, postcommit_caller
+----
+GRANT EXECUTE ON FUNCTION postcommit.request(text, jsonb, text) TO postcommit_app, postcommit_caller
+----
+GRANT SELECT ON ALL TABLES IN SCHEMA postcommit TO postcommit_app
+----
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA postcommit TO postcommit_app
+----
+GRANT INSERT ON postcommit.events, postcommit.ledger, postcommit.epochs, postcommit.audit TO postcommit_app
+----
+GRANT INSERT, DELETE ON postcommit.outbox, postcommit.idempotency TO postcommit_app
+----
+GRANT INSERT, UPDATE ON postcommit.tasks, postcommit.kinds, postcommit.keys, postcommit.cursors, postcommit.leader,
+    postcommit.balance TO postcommit_app
+----
+INSERT INTO postcommit.epochs (id, position, reason) VALUES (uuidv7(), 0, 'the log began')
+----
+INSERT INTO postcommit.cursors (name, position) VALUES ('mirror', 0), ('audit', 0), ('balance', 0)
+----
+INSERT INTO postcommit.balance (name, count) VALUES ('accepted', 0), ('complete', 0), ('failed', 0), ('cancelled', 0)

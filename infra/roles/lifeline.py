@@ -1,0 +1,157 @@
+"""The lifeline: every second it queues again what lost its holder, dispatches what is due, and rings again for what
+nobody heard of. It alone can drive every open task when NATS was wiped.
+
+A bell is never a fact. After it was late itself (a long pause, a reconnect, an election) every lease looks expired:
+then it waits for one full lease, so that the heartbeats come first."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from adapters.postgres.settle import Change
+from domain import compose, task
+from domain.log import Meta
+from domain.task import Task
+from infra.clock import Clock
+
+logger = structlog.get_logger()
+MOST = 500  # tasks of one sort in one tick
+ACTOR = "lifeline"
+TICK_S = 1.0
+LATE_S = 3.0  # a tick so late means that the clock or this process stood still
+LONGEST_S = 300.0  # between two bells for the same task
+
+
+class Tasks(Protocol):
+    """What the lifeline needs of the tasks' rows; see adapters.postgres.tasks."""
+
+    async def due(self, now: datetime, limit: int) -> list[tuple[UUID, Task]]: ...
+
+    async def next_due(self) -> datetime | None: ...
+
+    async def expired(self, limit: int) -> list[tuple[UUID, Task]]: ...
+
+    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]: ...
+
+    async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]: ...
+
+    async def clock(self) -> datetime:
+        """The database's clock, by which leases run out."""
+
+
+@dataclass(slots=True)
+class Lifeline:
+    tasks: Tasks
+    clock: Clock
+    ring: Callable[[str, Sequence[UUID]], Awaitable[None]]  # (queue, tasks)
+    heard: Callable[[], Awaitable[tuple[dict[str, int], int] | None]]  # delivered by queue, first position; None: no NATS
+    written: Callable[[], None]
+    transient: tuple[type[Exception], ...]
+    lease_s: float = 10.0
+    unheard_s: float = 5.0
+    _grace_until: float = field(default=0.0)
+    _ticked: float = field(default=0.0)
+    _offset: float | None = field(default=None)  # the database's clock against ours, s
+    _rung: dict[UUID, tuple[float, float]] = field(default_factory=dict)  # task -> (next bell not before, pause)
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        self.grace()
+        while True:
+            try:
+                await self.tick()
+            except self.transient as error:
+                logger.warning("lifeline.failed", error=str(error))
+                self.grace()
+            await self.clock.sleep(await self._pause())
+
+    def grace(self) -> None:
+        """Something stood still: give the heartbeats one full lease before any lease counts as expired."""
+        self._ticked = self.clock.monotonic()
+        self._grace_until = self._ticked + self.lease_s
+
+    async def tick(self) -> None:
+        now = self.clock.monotonic()
+        if now - self._ticked > TICK_S + LATE_S:
+            logger.warning("lifeline.late", seconds=round(now - self._ticked, 1))
+            self.grace()
+        self._ticked = now
+        await self._compare_clocks()
+        await self._dispatch()
+        if now >= self._grace_until:
+            await self._rescue()
+        await self._ring_again(now)
+
+    async def _compare_clocks(self) -> None:
+        """The database's clock decides on leases: where it jumped, they are not to be believed."""
+        offset = (await self.tasks.clock()).timestamp() - self.clock.monotonic()
+        if self._offset is not None and abs(offset - self._offset) > LATE_S:
+            logger.warning("lifeline.clock_jumped", seconds=round(offset - self._offset, 1))
+            self.grace()
+        self._offset = offset
+
+    async def _dispatch(self) -> None:
+        """Queue what is due."""
+        now = self.clock.now()
+        found = await self.tasks.due(now, MOST)
+        await self._write([(id, state, task.dispatch(state, now)) for id, state in found])
+
+    async def _rescue(self) -> None:
+        """Queue again what lost its holder, or end it."""
+        found = await self.tasks.expired(MOST)
+        for id, state in found:
+            logger.warning("lifeline.rescue", task=str(id), worker=state.worker, attempt=state.attempt)
+        await self._write([(id, state, task.rescue(state, state.turn)) for id, state in found], expired=True)
+
+    async def _write(self, decided: Sequence[tuple[UUID, Task, list[task.Event]]], expired: bool = False) -> None:
+        changes = []
+        for id, state, events in decided:
+            if events:
+                facts, after = compose.of_task(
+                    id, state, events, Meta(actor=ACTOR), self.clock.now(), self.clock.new_id
+                )
+                changes.append(Change(id, after, facts, version=state.version, expired=expired))
+        if not changes:
+            return
+        settled = await self.tasks.settle(changes, ACTOR)
+        self.written()
+        queued: dict[str, list[UUID]] = {}
+        for change in changes:
+            if change.id in settled and change.after.status is task.Status.QUEUED:
+                queued.setdefault(change.after.queue, []).append(change.id)
+        for queue, ids in queued.items():
+            await self.ring(queue, ids)
+
+    async def _ring_again(self, now: float) -> None:
+        """Ring for what was delivered and not taken, or is no longer in the stream: seldom, and ever more seldom."""
+        known = await self.heard()
+        if known is None:
+            return
+        delivered, first = known
+        found = await self.tasks.unheard(delivered, first, self.unheard_s, MOST)
+        names = {id for id, _ in found}
+        self._rung = {id: rung for id, rung in self._rung.items() if id in names}
+        queued: dict[str, list[UUID]] = {}
+        for id, queue in found:
+            not_before, pause = self._rung.get(id, (0.0, self.unheard_s / 2))
+            if now >= not_before:
+                pause = min(pause * 2, LONGEST_S)
+                self._rung[id] = (now + pause, pause)
+                queued.setdefault(queue, []).append(id)
+        for queue, ids in queued.items():
+            logger.info("lifeline.ring", queue=queue, tasks=len(ids))
+            await self.ring(queue, ids)
+
+    async def _pause(self) -> float:
+        """Until the next tick, or until the next task is due."""
+        try:
+            due_at: Any = await self.tasks.next_due()
+        except self.transient:
+            return TICK_S
+        if due_at is None:
+            return TICK_S
+        return min(max((due_at - self.clock.now()).total_seconds(), 0.01), TICK_S)

@@ -1,0 +1,41 @@
+"""The reader: folds the log into its tables. NATS only rings; what is read comes from Postgres, in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from infra.clock import Clock
+
+logger = structlog.get_logger()
+POLL_S = 1.0
+SOON_S = 0.02  # gathers the bells of a burst
+
+
+async def read(
+    name: str,
+    step: Callable[[], Awaitable[int]],
+    bell: asyncio.Event,
+    clock: Clock,
+    transient: tuple[type[Exception], ...],
+) -> None:
+    """Apply facts as they are numbered, until cancelled. Without a bell it looks every second."""
+    while True:
+        try:
+            while await step():
+                pass
+        except transient as error:
+            logger.warning("reader.failed", reader=name, error=str(error))
+            await clock.sleep(POLL_S)
+        await wait(bell, clock)
+
+
+async def wait(bell: asyncio.Event, clock: Clock) -> None:
+    """Until the bell rings, at most for a second."""
+    try:
+        async with asyncio.timeout(POLL_S):
+            await bell.wait()
+    except TimeoutError:
+        return
+    await clock.sleep(SOON_S)
+    bell.clear()

@@ -1,0 +1,194 @@
+"""The relay: numbers the log, mirrors it to NATS, and keeps the lifeline. Any number may run; one leads.
+
+    outbox ──sequence──▶ ledger ──mirror──▶ stream LOG ──▶ durables of the workers
+                 (one session: it also holds the leader's lock)
+
+Whoever leads does so on one session of Postgres. Is the leader frozen, Postgres ends its idle session after 3 s, and a
+standby goes on; the old one, waking, finds its session gone and stands by."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from adapters.nats import consumers
+from adapters.nats.api import ApiError, NoAnswer
+from adapters.nats.broker import Link
+from adapters.nats.names import HEAD_BELL, queue_bell
+from adapters.nats.stream import Limits, LogStream, line
+from adapters.postgres.database import AGAIN, GONE, Database, Unavailable
+from adapters.postgres.ledger import Leadership
+from adapters.postgres.mirror import MirroredLedger
+from adapters.postgres.tasks import PostgresTasks
+from domain.mirror import Mirror, NotLeading
+from infra.app import QUEUES
+from infra.clock import Clock
+from infra.roles.lifeline import Lifeline
+from infra.settings import Settings
+
+logger = structlog.get_logger()
+BATCH = 5_000  # outbox rows in one statement
+STANDBY_S = 0.5
+BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
+VERIFY_S = 2.0
+NATS_ERRORS = (ApiError, NoAnswer, ConnectionError, OSError)
+TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE, *AGAIN)
+
+
+@dataclass(slots=True)
+class Relay:
+    settings: Settings
+    database: Database
+    link: Link
+    clock: Clock
+    written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
+    numbered: asyncio.Event = field(default_factory=asyncio.Event)
+    leading: bool = False
+
+    async def run(self) -> None:
+        """Lead, or stand by, until cancelled."""
+        while True:
+            try:
+                async with await Leadership.open(self.settings.postgres) as leadership:
+                    while not await leadership.lead():
+                        await self.clock.sleep(STANDBY_S)
+                    await self._lead(leadership)
+            except* (*TRANSIENT, NotLeading) as errors:
+                logger.warning("relay.stepped_down", error=str(errors.exceptions[0]))
+            finally:
+                self.leading = False
+            await self.clock.sleep(STANDBY_S)
+
+    async def _lead(self, leadership: Leadership) -> None:
+        logger.info("relay.leads")
+        self.leading = True
+        ledger = MirroredLedger(self.database, line, leadership.leads, self.settings.refill)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sequence(leadership))
+            group.create_task(self._heartbeat(leadership))
+            group.create_task(self._mirror(ledger))
+            group.create_task(self._lifeline().run())
+            group.create_task(self._provision(ledger))
+            group.create_task(self._forget())
+
+    async def _sequence(self, leadership: Leadership) -> None:
+        """Number what was written: at the bell, and without one at least ten times a second."""
+        pause = BUSY_S
+        while True:
+            try:
+                moved = await leadership.sequence(BATCH)
+            except (asyncpg.UniqueViolationError, *AGAIN) as error:
+                logger.info("relay.sequence_again", error=str(error))
+                moved = 0
+            if moved:
+                pause = BUSY_S
+                self.numbered.set()
+                await self.link.ring(HEAD_BELL)
+                continue
+            await _rung(self.written, pause)
+            pause = min(pause * 1.5, IDLE_S)
+
+    async def _heartbeat(self, leadership: Leadership) -> None:
+        while True:
+            await leadership.heartbeat()
+            await self.clock.sleep(1.0)
+
+    async def _mirror(self, ledger: MirroredLedger) -> None:
+        """Tell the ledger again in NATS, and compare every few seconds. While NATS is away, only this waits."""
+        mirror: Mirror | None = None
+        verified = self.clock.monotonic()
+        while True:
+            if not self.link.up:
+                mirror = None
+                await self.clock.sleep(0.2)
+                continue
+            mirror = mirror or Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger))
+            try:
+                if await mirror.step():
+                    continue
+                if self.clock.monotonic() - verified > VERIFY_S:
+                    verified = self.clock.monotonic()
+                    await mirror.verify()
+            except NATS_ERRORS:
+                await self.clock.sleep(0.5)
+            await _rung(self.numbered, 0.0 if mirror.last is None else IDLE_S * 5)
+
+    def _stream(self) -> LogStream:
+        settings = self.settings
+        return LogStream(
+            self.link.client, Limits(settings.nats_max_bytes, settings.nats_max_age_s, settings.nats_replicas)
+        )
+
+    async def _provision(self, ledger: MirroredLedger) -> None:
+        """Every few seconds: are the workers' durables there, and as they should be?"""
+        while True:
+            if self.link.up:
+                try:
+                    await self._ensure(ledger)
+                except NATS_ERRORS as error:
+                    logger.info("relay.provision_failed", error=str(error))
+            await self.clock.sleep(VERIFY_S)
+
+    async def _ensure(self, ledger: MirroredLedger) -> None:
+        state = await self._stream().state()
+        if state is None:
+            return
+        oldest = await PostgresTasks(self.database).oldest_queued()
+        start = max(state.first, state.last + 1 if oldest is None else oldest)
+        for queue in QUEUES:
+            if await consumers.ensure(self.link.client, queue, start):
+                logger.info("relay.durable_made", queue=queue, start=start)
+
+    def _lifeline(self) -> Lifeline:
+        return Lifeline(
+            PostgresTasks(self.database),
+            self.clock,
+            self._ring_queue,
+            self._heard,
+            self.written.set,
+            TRANSIENT,
+            self.settings.lease_s,
+            self.settings.unheard_s,
+        )
+
+    async def _ring_queue(self, queue: str, ids: Sequence[UUID]) -> None:
+        await self.link.ring(queue_bell(queue), json.dumps([str(id) for id in ids]).encode())
+
+    async def _heard(self) -> tuple[dict[str, int], int] | None:
+        """How far each queue's consumer has delivered, and where the stream begins; None while NATS is away."""
+        if not self.link.up:
+            return None
+        try:
+            state = await self._stream().state()
+            found = {queue: await consumers.delivered(self.link.client, queue) for queue in QUEUES}
+        except NATS_ERRORS:
+            return None
+        if state is None:
+            return None
+        return {queue: position for queue, position in found.items() if position is not None}, state.first
+
+    async def _forget(self) -> None:
+        """Idempotency keys are kept for seven days."""
+        while True:
+            forgotten = len(await self.database.fetch("forget_keys"))
+            if not forgotten:
+                await self.clock.sleep(60)
+
+
+def _say(event: str, **facts: object) -> None:
+    logger.warning(event, **facts)
+
+
+async def _rung(bell: asyncio.Event, at_most: float) -> None:
+    try:
+        async with asyncio.timeout(at_most):
+            await bell.wait()
+    except TimeoutError:
+        return
+    bell.clear()
+
+

@@ -1,0 +1,123 @@
+"""What every role does alike: logs, signals, a watchdog, and its end."""
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+
+from adapters.postgres.database import Database, Unavailable, Unsafe
+from infra.migrate import WrongSchema, require
+
+REFUSED = 78  # EX_CONFIG: the role refuses to start, and says why
+STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
+PATIENCE_S = 30.0  # for Postgres at the start
+
+
+class Refused(Exception):
+    """The role cannot start; the message is one clear sentence."""
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> int:
+    """Run a role to its end. Answers with its exit code."""
+    log_to_stderr(level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_watched(main))
+    except (Refused, WrongSchema, Unsafe) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def log_to_stderr(level: str = "info") -> None:
+    """Talk goes to stderr: for people on a terminal, as JSON elsewhere."""
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def until_stopped(work: Awaitable[None]) -> None:
+    """Run the work until it ends by itself or SIGTERM or SIGINT comes; then cancel it."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        return
+    working.result()
+
+
+async def ready(database: Database) -> None:
+    """Wait for Postgres, and refuse one that is unsafe or has another schema."""
+    begin = time.monotonic()
+    while True:
+        try:
+            await require(database)
+            await database.require_durable()
+            return
+        except Unavailable as error:
+            if time.monotonic() - begin > PATIENCE_S:
+                raise Refused(f"Postgres does not answer: {error}") from error
+            await asyncio.sleep(0.2)
+
+
+async def _watched(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    beat = [time.monotonic()]
+    threading.Thread(target=_watch, args=(beat,), daemon=True, name="watchdog").start()
+    beating = asyncio.create_task(_beat(beat))
+    try:
+        await main()
+    finally:
+        beating.cancel()
+
+
+async def _beat(beat: list[float]) -> None:
+    while True:
+        beat[0] = time.monotonic()
+        await asyncio.sleep(1)
+
+
+def _watch(beat: list[float]) -> None:
+    """A thread, because a loop that stands still cannot see that it does."""
+    seen = time.monotonic()
+    while True:
+        time.sleep(1)
+        now = time.monotonic()
+        if now - seen > STUCK_S / 2:  # the whole process was stopped, not the loop alone
+            beat[0] = now
+        seen = now
+        if now - beat[0] > STUCK_S:
+            print(f"The event loop stood still for {STUCK_S:.0f} s: this process ends.", file=sys.stderr)
+            faulthandler.dump_traceback()
+            os._exit(70)

@@ -1,0 +1,178 @@
+"""The role `up`: every other role on embedded servers, supervised, each in a process of its own."""
+
+import json
+import os
+import select
+import sys
+import traceback
+from asyncio import run
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from infra.app import QUEUES
+from infra.embedded.binaries import Missing
+from infra.embedded.child import Command, Failed, Process
+from infra.embedded.home import HOST, Home, Refused, occupied
+from infra.embedded.servers import Server, servers_of
+from infra.embedded.supervisor import EX_CONFIG, READY_S, Announce, Kept, supervise
+
+PROGRAM = (sys.executable, "-m", "infra.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A program to run, once for each of count; its name is also that of its NATS user, if there is one."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    count: int = 1
+
+
+STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import", "--file", "-")))
+
+
+def roles_of(workers: int, relays: int) -> tuple[Role, ...]:
+    return (
+        Role("api", (*PROGRAM, "api")),
+        Role("relay", (*PROGRAM, "relay"), count=relays),
+        Role("worker", (*PROGRAM, "worker"), count=workers),
+        Role("reader", (*PROGRAM, "reader")),
+    )
+
+
+def up(
+    home: Path,
+    port: int,
+    *,
+    workers: int = 1,
+    relays: int = 1,
+    detach: bool = False,
+    verbose: bool = False,
+    queues: Sequence[str] = QUEUES,
+    steps: Sequence[Role] = STEPS,
+    roles: Sequence[Role] | None = None,
+) -> int:
+    """Run everything on the directory until SIGTERM or SIGINT, and give the exit code: 0 stopped in good order,
+    1 something failed, 78 refused (directory or port in use, wrong settings, not Linux).
+
+    A port of 0 takes the one of last time, or a free one. Once all is ready, and only while this process lives in
+    good order, `run.json` in the directory tells the addresses, keys and process ids, and a line on stdout says so.
+    With detach, this process returns 0 as soon as all is ready, and a supervisor in the background goes on.
+    The steps run once, in order, before the roles start; each gets the four API keys as JSON on its stdin.
+
+    SIGUSR1 stops NATS, wipes JetStream's storage and starts it again. SIGUSR2 holds NATS stopped; the next SIGUSR2
+    lets it run again. Every other child can be killed or stopped at will: what ends is started again."""
+    wanted = roles_of(workers, relays) if roles is None else roles
+    serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose)
+    if sys.platform != "linux":
+        _print(EX_CONFIG, f"The embedded servers need Linux; this is {sys.platform}.")
+        return EX_CONFIG
+    return _in_background(home.resolve(), serve) if detach else serve(_print)
+
+
+def _serve(
+    path: Path,
+    port: int,
+    queues: Sequence[str],
+    steps: Sequence[Role],
+    roles: Sequence[Role],
+    verbose: bool,
+    announce: Announce,
+) -> int:
+    try:
+        with occupied(path, port) as home:
+            prepare = [_command(home, step, 0, owner=True) for step in steps]
+            kept = [_kept(home, role, index, verbose) for role in roles for index in range(role.count)]
+            run(supervise(servers_of(home, queues), prepare, kept, announce))
+    except Refused as error:
+        announce(EX_CONFIG, str(error))
+        return EX_CONFIG
+    except (Failed, Missing) as error:
+        announce(1, str(error))
+        return 1
+    except OSError as error:
+        announce(1, f"The directory {path} cannot be used: {error}.")
+        return 1
+    return 0
+
+
+def _kept(home: Home, role: Role, index: int, verbose: bool) -> Kept:
+    return Kept(role.name, Server(partial(_command, home, role, index, shown=verbose), _at_once))
+
+
+def _command(home: Home, role: Role, index: int, *, owner: bool = False, shown: bool = False) -> Command:
+    return Command(
+        name=role.name,
+        argv=role.argv,
+        env=_environment(home, role, owner),
+        stdin=json.dumps(home.secrets["keys"]).encode() if owner else b"",
+        log=home.log(role.name),
+        lock=home.lock(f"{role.name}-{index}"),
+        shown=shown,
+    )
+
+
+def _environment(home: Home, role: Role, owner: bool) -> dict[str, str]:
+    """The caller's variables, so that tunables pass through, below the addresses with this role's own rights."""
+    given = {name: value for name, value in os.environ.items() if name != "POSTCOMMIT_POSTGRES_OWNER"}
+    own = {
+        "POSTCOMMIT_POSTGRES": home.dsn("postcommit"),
+        "POSTCOMMIT_SMTP": home.smtp,
+        "POSTCOMMIT_MAIL_DIR": str(home.mail),
+        "POSTCOMMIT_HOST": given.get("POSTCOMMIT_HOST", HOST),
+        "POSTCOMMIT_PORT": str(home.ports["http"]),
+    }
+    if owner:
+        own["POSTCOMMIT_POSTGRES_OWNER"] = home.dsn("postcommit_owner")
+    if role.name in home.secrets["nats"]:
+        own["POSTCOMMIT_NATS"] = home.nats(role.name)
+    return given | own | dict(role.env)
+
+
+async def _at_once(_: Process) -> None:
+    """Roles say for themselves when they are ready, at /readyz."""
+
+
+def _print(code: int, sentence: str) -> None:
+    print(sentence, file=sys.stderr if code else sys.stdout, flush=True)
+
+
+def _in_background(path: Path, serve: Callable[[Announce], int]) -> int:
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        return _hear(reader, path)
+    os.close(reader)
+    try:
+        _leave_terminal(path / "logs/supervisor.log")
+        os._exit(serve(partial(_tell, writer)))
+    except BaseException:  # nothing of the parent's stack may run in this process
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _leave_terminal(log: Path) -> None:
+    os.setsid()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
+
+
+def _tell(writer: int, code: int, sentence: str) -> None:
+    _print(code, sentence)
+    with suppress(BrokenPipeError):  # the parent has heard that all is ready, and is gone
+        os.write(writer, json.dumps([code, sentence]).encode() + b"\n")
+
+
+def _hear(reader: int, path: Path) -> int:
+    heard, _, _ = select.select([reader], [], [], READY_S + 60)
+    line = os.read(reader, 65_536) if heard else b""
+    code, sentence = json.loads(line) if line else (1, f"The supervisor did not start, see {path}/logs/supervisor.log")
+    _print(code, sentence)
+    return int(code)

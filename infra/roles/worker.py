@@ -1,0 +1,316 @@
+"""The worker: hears of tasks, claims as many as it has free slots for, runs them, and tells how they ended.
+
+    bell (JetStream, core NATS or a poll) ──▶ claim ──▶ acknowledge the bell ──▶ run ──▶ finish
+                                                               │
+                                                    heartbeat ─┘ extends the lease, brings progress, hears of cancellation
+
+A bell is only an id: the row in Postgres decides. Everything written about a task that is held goes through the fence of
+its turn, so a worker that lost a task can do no harm."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from adapters.postgres.lane import Lane
+from adapters.postgres.settle import Change
+from adapters.postgres.tasks import Held
+from domain import compose, task
+from domain.job import Job, Worker
+from domain.log import Meta
+from domain.outcome import Outcome, Progress, Stopped
+from domain.task import Task
+from infra.clock import Clock
+from infra.roles.attempt import attempt
+
+logger = structlog.get_logger()
+Ack = Callable[[], Awaitable[None]]
+BEAT_SOON_S = 0.5  # how soon fresh progress is told
+
+
+class Tasks(Protocol):
+    """What a worker needs of the tasks' rows; see adapters.postgres.tasks."""
+
+    async def claim(
+        self, ids: Sequence[UUID], facts: Sequence[UUID], worker: str, kinds: Sequence[str], lease_s: float, at: Any
+    ) -> list[Held]: ...
+
+    async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]: ...
+
+    async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]: ...
+
+    async def get(self, ids: Sequence[UUID]) -> dict[UUID, Task]: ...
+
+    async def queued(self, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[UUID]: ...
+
+
+@dataclass(slots=True)
+class Run:
+    """A task that this worker holds."""
+
+    held: Held
+    running: asyncio.Task[None] | None = None
+    progress: Progress | None = None  # the latest, for the next heartbeat
+    logged: Task | None = None  # with the progress that the log knows
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class Crew:
+    """One worker process. `beats` are the same rows over a connection of their own, so that no queue delays a heartbeat."""
+
+    name: str
+    tasks: Tasks
+    beats: Tasks
+    workers: dict[str, Worker]
+    queues: Sequence[str]
+    clock: Clock
+    transient: tuple[type[Exception], ...]  # errors after which the same call is made again
+    slots: int = 16
+    lease_s: float = 10.0
+    heartbeat_s: float = 3.0
+    unheard_s: float = 5.0
+    grace_s: float = 10.0
+    written: Callable[[], None] = lambda: None  # rings the relay
+    heard: OrderedDict[UUID, list[Ack]] = field(default_factory=OrderedDict)
+    runs: dict[UUID, Run] = field(default_factory=dict)
+    stopping: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _beat: asyncio.Event = field(default_factory=asyncio.Event)
+    _heard_at: float = 0.0
+    _lane: Lane[Change, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lane = Lane(self._settle, flights=2, most=200)
+        self._room.set()
+
+    # Hearing.
+
+    def hear(self, bells: Sequence[tuple[UUID, Ack]]) -> None:
+        """Bells of the durable: each is acknowledged after the claim that it led to has committed."""
+        for id, ack in bells:
+            self.heard.setdefault(id, []).append(ack)
+        self._heard_at = self.clock.monotonic()
+        self._news.set()
+
+    def overhear(self, ids: Sequence[UUID]) -> None:
+        """Bells without a promise: only as many as there is room for now."""
+        for id in ids[: max(self.free, 0)]:
+            self.heard.setdefault(id, [])
+        self._heard_at = self.clock.monotonic()
+        self._news.set()
+
+    @property
+    def free(self) -> int:
+        """Slots that neither a running task nor a bell fills."""
+        return 0 if self.stopping else self.slots - len(self.runs) - len(self.heard)
+
+    async def wanted(self) -> int:
+        """How many bells there is room for; waits until there is any."""
+        while self.free <= 0:
+            self._room.clear()
+            await self._room.wait()
+        return self.free
+
+    # Claiming.
+
+    async def claim_loop(self) -> None:
+        """Until the worker stops: claim what was heard, as slots come free."""
+        while not self.stopping:
+            await self._news.wait()
+            self._news.clear()
+            while self.heard and len(self.runs) < self.slots and not self.stopping:
+                await self._claim_some()
+
+    async def _claim_some(self) -> None:
+        ids = list(self.heard)[: self.slots - len(self.runs)]
+        facts = [self.clock.new_id() for _ in ids]
+        try:
+            held = await self.tasks.claim(ids, facts, self.name, list(self.workers), self.lease_s, self.clock.now())
+        except self.transient as error:
+            for id in ids:  # no acknowledgement: the bells come again
+                self.heard.pop(id, None)
+            logger.warning("worker.claim_failed", error=str(error))
+            await self.clock.sleep(0.5)
+            return
+        acks = [ack for id in ids for ack in self.heard.pop(id, [])]
+        for one in held:
+            self._begin(one)
+        if held:
+            self.written()
+        self._room.set()
+        await asyncio.gather(*(self._acknowledge(ack) for ack in acks))
+
+    async def _acknowledge(self, ack: Ack) -> None:
+        try:
+            await ack()
+        except Exception as error:  # the bell comes again, and claims nothing
+            logger.info("worker.ack_lost", error=str(error))
+
+    async def poll_loop(self) -> None:
+        """Look into the table when no bell was heard for a while: NATS may be away."""
+        while not self.stopping:
+            await self.clock.sleep(1.0)
+            if self.free <= 0 or self.clock.monotonic() - self._heard_at < self.unheard_s:
+                continue
+            try:
+                ids = await self.tasks.queued(self.queues, list(self.workers), self.free)
+            except self.transient as error:
+                logger.warning("worker.poll_failed", error=str(error))
+                continue
+            heard_at = self._heard_at
+            self.overhear([id for id in ids if id not in self.runs])
+            self._heard_at = heard_at  # a poll is no news: go on polling while there is none
+
+    # Running.
+
+    def _begin(self, held: Held) -> None:
+        run = Run(held, logged=held.task)
+        self.runs[held.id] = run
+        run.running = asyncio.create_task(self._run(run), name=f"task-{held.id}")
+
+    async def _run(self, run: Run) -> None:
+        held = run.held
+        try:
+            worker = self.workers[held.task.kind]
+            outcome = await attempt(worker, held.task, Job(held.id, held.task.attempt, self._reporter(run)))
+            await self._finish(run, outcome)
+        except asyncio.CancelledError:
+            if run.cancelled and not self.stopping:
+                await self._finish(run, Stopped())
+        finally:
+            self.runs.pop(held.id, None)
+            self._room.set()
+            self._news.set()
+
+    async def _finish(self, run: Run, outcome: Outcome) -> None:
+        """Tell how it ended, until the row knows: at once, or after Postgres has come back."""
+        held, state = run.held, run.held.task
+        kind = self.workers[state.kind].kind
+        while True:
+            events = task.finish(state, kind, held.task.turn, outcome, self.clock.now(), self.clock.chance())
+            if not events:
+                logger.warning("worker.turn_passed", task=str(held.id), turn=held.task.turn)
+                return
+            try:
+                if await self._lane.do(self._change(held, state, events)):
+                    self.written()
+                    return
+                found = (await self.tasks.get([held.id])).get(held.id)
+            except self.transient as error:
+                logger.warning("worker.finish_failed", task=str(held.id), error=str(error))
+                await self.clock.sleep(0.5)
+                continue
+            assert found is not None, "A task that was claimed has a row."
+            state = found
+
+    def _change(self, held: Held, state: Task, events: Sequence[task.Event]) -> Change:
+        """What was decided, behind the fence of the turn. A decision that would be another after a request to cancel
+        holds only while there is none."""
+        meta = Meta(actor=f"worker/{self.name}")
+        facts, after = compose.of_task(held.id, state, events, meta, self.clock.now(), self.clock.new_id)
+        final = isinstance(events[0], task.Completed | task.Cancelled | task.Progressed)
+        return Change(held.id, after, facts, turn=held.task.turn, uncancelled=not final)
+
+    async def _settle(self, changes: Sequence[Change]) -> Sequence[bool | Exception]:
+        """A statement holds at most one change of a task: its end supersedes the progress before it."""
+        latest = {change.id: change for change in changes}
+        settled = await self.tasks.settle(list(latest.values()), f"worker/{self.name}")
+        return [change is latest[change.id] and change.id in settled for change in changes]
+
+    # Progress and heartbeats.
+
+    def _reporter(self, run: Run) -> Callable[..., None]:
+        def report(done: float, total: float, unit: str = "", note: str = "") -> None:
+            run.progress = Progress(done=float(done), total=float(total), unit=unit[:40], note=note[:400])
+            assert run.logged is not None
+            events = task.report(run.logged, run.held.task.turn, run.progress)
+            if events:
+                change = self._change(run.held, run.logged, events)
+                run.logged = change.after
+                telling = asyncio.create_task(self._tell(change))
+                _TELLING.add(telling)
+                telling.add_done_callback(_TELLING.discard)
+            self._beat.set()
+
+        return report
+
+    async def _tell(self, change: Change) -> None:
+        """Progress in flight when the task ends is dropped."""
+        run = self.runs.get(change.id)
+        if run is None or run.running is None or run.running.done():
+            return
+        try:
+            await self._lane.do(change)
+        except self.transient as error:
+            logger.info("worker.progress_lost", task=str(change.id), error=str(error))
+
+    async def beat_loop(self) -> None:
+        """Extend the leases of all that is held: every few seconds, sooner where there is progress to tell."""
+        while True:
+            await self._until_next_beat()
+            if not self.runs:
+                continue
+            held = {id: run for id, run in self.runs.items()}
+            beats = [(id, run.held.task.turn, run.progress) for id, run in held.items()]
+            try:
+                still = await self.beats.extend(beats, self.lease_s)
+            except self.transient as error:
+                logger.warning("worker.heartbeat_failed", error=str(error))
+                continue
+            for id, run in held.items():
+                self._after_beat(run, still.get(id))
+
+    async def _until_next_beat(self) -> None:
+        self._beat.clear()
+        await self.clock.sleep(BEAT_SOON_S)
+        try:
+            async with asyncio.timeout(max(self.heartbeat_s - BEAT_SOON_S, 0.1)):
+                await self._beat.wait()
+        except TimeoutError:
+            return
+
+    def _after_beat(self, run: Run, cancel_requested: bool | None) -> None:
+        """The row says that the task is somebody else's (None), or is to be cancelled."""
+        if run.running is None or run.running.done() or run.cancelled:
+            return
+        if cancel_requested is None or cancel_requested:
+            run.cancelled = True
+            run.running.cancel()
+
+    # Ending.
+
+    async def stop(self) -> None:
+        """No new claims; what runs gets its grace; the rest is given back at once."""
+        self.stopping = True
+        self.heard.clear()
+        self._news.set()
+        running = [run.running for run in self.runs.values() if run.running is not None]
+        if running:
+            await asyncio.wait(running, timeout=self.grace_s)
+        left = list(self.runs.values())
+        for run in left:
+            if run.running is not None:
+                run.running.cancel()
+        await asyncio.gather(*(self._give_back(run) for run in left))
+        await self._lane.drain()
+
+    async def _give_back(self, run: Run) -> None:
+        if run.running is not None:
+            await asyncio.wait([run.running], timeout=2)
+        try:
+            state = (await self.tasks.get([run.held.id]))[run.held.id]
+            events = task.rescue(state, run.held.task.turn, lost=False)
+            if events:
+                await self._lane.do(self._change(run.held, state, events))
+                logger.info("worker.gave_back", task=str(run.held.id))
+        except self.transient as error:  # its lease runs out, and the lifeline finds it
+            logger.warning("worker.give_back_failed", task=str(run.held.id), error=str(error))
+
+
+_TELLING: set[asyncio.Task[None]] = set()

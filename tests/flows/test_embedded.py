@@ -1,0 +1,390 @@
+"""Do the embedded servers survive what they promise? Real servers, real signals."""
+
+import asyncio
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import nats
+import pytest
+from nats.aio.client import Client
+
+from infra.embedded.binaries import User, postgres_bin, postgres_user
+from infra.embedded.home import Refused, free_port, port_is_free
+from infra.embedded.servers import Servers, start_servers
+
+T = TypeVar("T")
+
+# A stand-in for our roles: the API answers /readyz, the others live, and one that is misconfigured says so.
+SUPERVISOR = """
+import sys
+from pathlib import Path
+from infra.roles.up import Role, up
+
+API = '''
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("127.0.0.1", int(os.environ["POSTCOMMIT_PORT"])), Ready).serve_forever()
+'''
+LIVE = "import os, time; print(os.environ['POSTCOMMIT_NATS'], os.environ['POSTCOMMIT_LEASE_S']); time.sleep(3600)"
+STEP = "import json, os, sys; assert os.environ['POSTCOMMIT_POSTGRES_OWNER']; print(sorted(json.load(sys.stdin)))"
+home, port, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+python = lambda code: (sys.executable, "-u", "-c", code)
+roles = [Role("api", python(API)), Role("relay", python(LIVE)), Role("worker", python(LIVE), count=2)]
+if kind == "misconfigured":
+    roles.append(Role("reader", python("print('The setting lease_s is odd.'); raise SystemExit(78)")))
+sys.exit(up(home, port, detach=kind == "detached", steps=[Role("migrate", python(STEP))], roles=roles))
+"""
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with start_servers(tmp_path_factory.mktemp("embedded") / ("long" * 30), queues=("default", "email")) as running:
+        yield running
+
+
+def test_the_servers_keep_their_data_when_they_are_killed(servers: Servers) -> None:
+    sql(servers.dsn(), "CREATE TABLE kept AS SELECT 1 AS one")
+    asyncio.run(_make_stream(servers))
+    for server in (servers.postgres, servers.nats):
+        before = server.pid
+        server.kill()
+        assert server.pid == 0
+        server.start()
+        assert server.pid != before
+    assert sql(servers.dsn(), "SELECT one FROM kept") == 1
+    assert asyncio.run(_streams(servers)) == ["LOG"]
+
+
+def test_a_wiped_nats_has_no_streams(servers: Servers) -> None:
+    asyncio.run(_make_stream(servers))
+    servers.wipe_nats()
+    assert asyncio.run(_streams(servers)) == []
+
+
+def test_postgres_promises_durability_and_limits_its_users(servers: Servers) -> None:
+    for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
+        assert sql(servers.dsn(), f"SHOW {name}") == "on"
+    assert sql(servers.dsn(), "SHOW statement_timeout") == "10s"
+    assert sql(servers.dsn(), "SHOW lock_timeout") == "2s"
+    assert sql(servers.dsn(), "SHOW transaction_timeout") == "0"
+    member = "SELECT pg_has_role('postcommit', 'postcommit_app', 'USAGE') AND NOT rolsuper FROM pg_roles"
+    assert sql(servers.dsn(), f"{member} WHERE rolname = 'postcommit_owner'") is True
+    sql(servers.dsn("postcommit_owner"), "CREATE SCHEMA mine; GRANT USAGE ON SCHEMA mine TO postcommit_app")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        sql(servers.dsn(), "CREATE SCHEMA theirs")
+
+
+def test_postgres_lets_nobody_in_without_the_password(servers: Servers) -> None:
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        sql(servers.dsn().replace(servers.home.secrets["postgres"]["postcommit"], "guess"), "SELECT 1")
+
+
+def test_the_mail_sink_ends_cleanly_though_a_client_is_connected(servers: Servers) -> None:
+    with smtplib.SMTP("127.0.0.1", servers.home.ports["mail"]):
+        servers.mail.stop()
+    assert servers.mail.process and servers.mail.process.returncode == 0
+    servers.mail.start()
+
+
+def test_mail_is_a_whole_file_once_it_is_accepted(servers: Servers) -> None:
+    with smtplib.SMTP("127.0.0.1", servers.home.ports["mail"]) as client:
+        client.sendmail("from@example.com", ["a@example.com", "b@example.com"], "Subject: Hello\r\n\r\n.dot\r\n")
+    message = message_from_bytes(servers.mails[-1].read_bytes())
+    assert message["X-Envelope-From"] == "from@example.com"
+    assert message["X-Envelope-To"] == "a@example.com, b@example.com"
+    assert (message["Subject"], message.get_payload()) == ("Hello", ".dot\r\n")
+
+
+ALLOWED = [
+    ("relay", "events.v1.order.placed.1"),
+    ("relay", "bells.v1.log"),
+    ("api", "bells.v1.log"),
+    ("worker", "$JS.API.CONSUMER.MSG.NEXT.LOG.worker-email-v1"),
+    ("worker", "$JS.ACK.LOG.worker-email-v1.1.1.1.1.1"),
+    ("worker", "$JS.ACK._.x.LOG.worker-email-v1.1.1.1.1.1"),
+    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG.billing.events.v1.order.>"),
+    ("subscriber", "$JS.API.CONSUMER.MSG.NEXT.LOG.billing"),
+    ("subscriber", "$JS.ACK._.x.LOG.billing.1.1.1.1.1"),
+]
+DENIED = [
+    ("api", "events.v1.order.placed.1"),
+    ("api", "$JS.API.STREAM.DELETE.LOG"),
+    ("worker", "tasks.v1.email.email_welcome.queued.1"),
+    ("worker", "bells.v1.email"),
+    ("worker", "$JS.API.CONSUMER.MSG.NEXT.LOG.billing"),
+    ("worker", "$JS.API.STREAM.PURGE.LOG"),
+    ("reader", "bells.v1.log"),
+    ("reader", "$JS.API.INFO"),
+    ("subscriber", "events.v1.order.placed.1"),
+    ("subscriber", "$JS.API.STREAM.UPDATE.LOG"),
+    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG.worker-email-v1"),
+    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG.worker-email-v1.tasks.v1.email.>"),
+    ("subscriber", "$JS.API.CONSUMER.MSG.NEXT.LOG.worker-email-v1"),
+    ("subscriber", "$JS.API.CONSUMER.DELETE.LOG.worker-default-v1"),
+    ("subscriber", "$JS.ACK.LOG.worker-email-v1.1.1.1.1.1"),
+    ("subscriber", "$JS.ACK._.x.LOG.worker-email-v1.1.1.1.1.1"),
+]
+
+
+@pytest.mark.parametrize(("user", "subject", "may"), [(*c, True) for c in ALLOWED] + [(*c, False) for c in DENIED])
+def test_each_nats_user_may_do_its_own_work_only(servers: Servers, user: str, subject: str, may: bool) -> None:
+    assert asyncio.run(_may_publish(servers, user, subject)) == may
+
+
+def test_a_subscriber_cannot_make_a_workers_durable_under_another_subject(servers: Servers) -> None:
+    async def attempt() -> dict[str, Any]:
+        await _make_stream(servers)
+        async with connected(servers, "subscriber") as client:
+            wanted = {"durable_name": "worker-email-v1", "name": "worker-email-v1", "ack_policy": "explicit"}
+            request = json.dumps({"stream_name": "LOG", "config": wanted}).encode()
+            answer = await client.request("$JS.API.CONSUMER.CREATE.LOG.billing", request, timeout=2)
+            return dict(json.loads(answer.data))
+
+    assert "error" in asyncio.run(attempt())
+
+
+def test_nobody_hears_the_answers_of_another(servers: Servers) -> None:
+    assert asyncio.run(_may_subscribe(servers, "worker", "_INBOX_worker.x"))
+    assert not asyncio.run(_may_subscribe(servers, "worker", "_INBOX_relay.x"))
+    assert not asyncio.run(_may_subscribe(servers, "subscriber", "tasks.v1.>"))
+    assert not asyncio.run(_may_subscribe(servers, "reader", ">"))
+
+
+def test_a_directory_has_one_supervisor(servers: Servers) -> None:
+    with pytest.raises(Refused, match=f"already served by process {os.getpid()}"), start_servers(servers.home.path):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes the user")
+def test_root_copies_binaries_that_the_user_cannot_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = postgres_user()
+    assert user
+    monkeypatch.setattr("infra.embedded.binaries.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("infra.embedded.binaries._runs", lambda binary, user: False)
+    copied = postgres_bin(user)
+    told = subprocess.run([copied / "postgres", "--version"], capture_output=True, text=True, check=True)
+    assert copied.is_relative_to(tmp_path) and "PostgreSQL) 18" in told.stdout
+    assert isinstance(user, User) and postgres_bin(user) == copied
+
+
+def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp_path: Path) -> None:
+    with supervised(tmp_path) as run:
+        told = run()
+        assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
+        assert len(told["pids"]["worker"]) == 2 and set(told["keys"]) == {"operator", "client", "worker", "auditor"}
+        for name in ("worker", "api", "postgres", "nats", "mail"):
+            killed = run()["pids"][name]
+            os.kill(killed[0], signal.SIGKILL)
+            until(lambda: len(run()["pids"][name]) == len(killed) and killed[0] not in run()["pids"][name])  # noqa: B023
+        until(lambda: sql(told["postgres"], "SELECT 1") == 1)
+        assert "['auditor', 'client', 'operator', 'worker']" in (tmp_path / "logs/migrate.log").read_text()
+        assert told["nats"].replace("subscriber", "relay").split(":")[1] in (tmp_path / "logs/relay.log").read_text()
+    assert not (tmp_path / "run.json").exists()
+    until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
+
+
+def test_a_killed_supervisor_takes_everything_along_and_the_next_one_starts_at_once(tmp_path: Path) -> None:
+    with supervised(tmp_path) as run:
+        before = run()
+        sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
+        os.kill(before["pids"]["supervisor"][0], signal.SIGKILL)
+        with supervised(tmp_path) as again:
+            after = again()
+            assert sql(after["postgres"], "SELECT one FROM kept") == 1
+            assert {k: v for k, v in after.items() if k != "pids"} == {k: v for k, v in before.items() if k != "pids"}
+            assert not any(alive(pid) for pids in before["pids"].values() for pid in pids)
+
+
+def test_a_server_that_is_killed_again_and_again_comes_back(tmp_path: Path) -> None:
+    with supervised(tmp_path) as run:
+        for name in ("postgres", "nats") * 4:
+            if pids := run()["pids"][name]:
+                os.kill(pids[0], signal.SIGKILL)
+            time.sleep(0.12)  # while it starts: its readiness is being asked for
+        until(lambda: sql(run()["postgres"], "SELECT 1") == 1)
+        until(lambda: len(run()["pids"]["nats"]) == 1)
+
+
+def test_everything_is_killed_at_once_and_the_next_supervisor_starts(tmp_path: Path) -> None:
+    with supervised(tmp_path) as run:
+        before = run()
+        sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
+        for pids in before["pids"].values():
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        with supervised(tmp_path) as again:
+            assert sql(again()["postgres"], "SELECT one FROM kept") == 1
+
+
+def test_signals_wipe_nats_and_hold_it(tmp_path: Path) -> None:
+    with supervised(tmp_path) as run:
+        told = run()
+        supervisor, port = told["pids"]["supervisor"][0], int(told["nats"].rsplit(":", 1)[1])
+        store = tmp_path / "nats/store/jetstream"
+        (store / "mark").touch()
+        os.kill(supervisor, signal.SIGUSR1)
+        until(lambda: store.exists() and not (store / "mark").exists() and not port_is_free(port))
+        os.kill(supervisor, signal.SIGUSR2)
+        until(lambda: run()["pids"]["nats"] == [] and port_is_free(port))
+        time.sleep(1.0)  # longer than the pause before what has died is started again
+        assert port_is_free(port)
+        os.kill(supervisor, signal.SIGUSR2)
+        until(lambda: run()["pids"]["nats"] != [] and not port_is_free(port))
+
+
+def test_a_used_port_is_refused_in_one_sentence(tmp_path: Path, servers: Servers) -> None:
+    used = servers.home.ports["mail"]
+    told = supervisor(tmp_path, used, "attached").communicate(timeout=30)
+    assert told == ("", f"The port {used} is already used by another program.\n")
+
+
+def test_a_second_supervisor_is_refused_in_one_sentence(servers: Servers) -> None:
+    second = supervisor(servers.home.path, 0, "detached")
+    told = second.communicate(timeout=30)
+    assert told == ("", f"The directory {servers.home.path} is already served by process {os.getpid()}.\n")
+    assert second.returncode == 78
+
+
+def test_a_role_that_is_misconfigured_ends_the_supervisor(tmp_path: Path) -> None:
+    ending = supervisor(tmp_path, 0, "misconfigured")
+    _, err = ending.communicate(timeout=60)
+    assert ending.returncode == 78
+    assert f"The role reader cannot run with these settings, see {tmp_path}/logs/reader.log" in err
+    assert "The setting lease_s is odd." in err
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_detached_supervisor_outlives_its_parent(tmp_path: Path) -> None:
+    port = free_port()
+    parent = supervisor(tmp_path, port, "detached")
+    out, err = parent.communicate(timeout=60)
+    assert (out, err) == (f"postcommit is ready: http://127.0.0.1:{port}  (home {tmp_path})\n", "")
+    assert parent.returncode == 0
+    told = json.loads((tmp_path / "run.json").read_text())
+    os.kill(told["pids"]["supervisor"][0], signal.SIGTERM)
+    until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
+    assert not (tmp_path / "run.json").exists()
+
+
+def supervisor(home: Path, port: int, kind: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(home), str(port), kind],
+        env=os.environ | {"POSTCOMMIT_LEASE_S": "2.5"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def supervised(home: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A supervisor that is ready; what is given reads its run.json."""
+    process = supervisor(home, 0, "attached")
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("postcommit is ready: http://127.0.0.1:"), process.communicate()
+        yield lambda: dict(json.loads((home / "run.json").read_text()))
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode in (0, -signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: one that has ended and waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(check: Callable[[], bool], patience_s: float = 10.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not _holds(check):
+        assert time.monotonic() < deadline, "It did not come true in time."
+        time.sleep(0.02)
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except (OSError, asyncpg.PostgresError):  # it is being started again
+        return False
+
+
+def sql(dsn: str, statement: str) -> Any:
+    async def run() -> Any:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return (
+                await connection.fetchval(statement)
+                if statement[:2] in ("SE", "SH")
+                else await connection.execute(statement)
+            )
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+class connected:
+    """A connection as the role would make it, that keeps what the server complains about."""
+
+    def __init__(self, servers: Servers, user: str) -> None:
+        self.url, self.user, self.complaints = servers.nats_url(user), user, list[str]()
+
+    async def __aenter__(self) -> Client:
+        prefix = "_INBOX" if self.user in ("subscriber", "admin") else f"_INBOX_{self.user}"
+        self.client = await nats.connect(self.url, error_cb=self.complain, inbox_prefix=prefix, allow_reconnect=False)
+        return self.client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+
+    async def complain(self, error: Exception) -> None:
+        self.complaints.append(str(error))
+
+
+async def _may_publish(servers: Servers, user: str, subject: str) -> bool:
+    access = connected(servers, user)
+    async with access as client:
+        await client.publish(subject, b"")
+        await client.flush()
+        await asyncio.sleep(0.01)
+    return not access.complaints
+
+
+async def _may_subscribe(servers: Servers, user: str, subject: str) -> bool:
+    access = connected(servers, user)
+    async with access as client:
+        await client.subscribe(subject)
+        await client.flush()
+        await asyncio.sleep(0.01)
+    return not access.complaints
+
+
+async def _make_stream(servers: Servers) -> None:
+    async with connected(servers, "admin") as client:
+        await client.jetstream().add_stream(name="LOG", subjects=["events.v1.>", "tasks.v1.>"])
+
+
+async def _streams(servers: Servers) -> list[str | None]:
+    async with connected(servers, "admin") as client:
+        return [stream.config.name for stream in await client.jetstream().streams_info()]

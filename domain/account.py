@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from domain.record import Personal, Record
 
 Email = Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$", max_length=254)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]  # no line break: it goes into a mail header
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]  # no line break: it goes into a mail header
 
 
-class Registered(Record):
+class Registered(Record, frozen=True):
     email: Personal[Email]
     name: Personal[Name]
 
@@ -21,7 +23,7 @@ class Registered(Record):
 Event = Registered
 
 
-class Account(Record):
+class Account(Record, frozen=True):
     """An account as its stream tells it; `version` 0 means that there is none."""
 
     version: int = 0

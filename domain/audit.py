@@ -7,7 +7,7 @@ from domain.log import Recorded
 from domain.record import Record
 
 
-class Line(Record):
+class Line(Record, frozen=True):
     position: int
     at: datetime
     actor: str

@@ -1,4 +1,4 @@
-"""From decisions to entries: facts get their ids, their places in their streams, and the tasks that follow from them."""
+"""From decisions to entries: facts get their ids, their places in their streams, and the tasks that follow."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -36,7 +36,9 @@ def of_task(
     return tuple(facts), after
 
 
-def of_thing(id: UUID, version: int, events: Sequence[Event], meta: Meta, now: datetime, new_id: NewId) -> tuple[Fact, ...]:
+def of_thing(
+    id: UUID, version: int, events: Sequence[Event], meta: Meta, now: datetime, new_id: NewId
+) -> tuple[Fact, ...]:
     """The facts that follow `version` in the stream of an account, an order, …"""
     facts = []
     for after, event in enumerate(events, version + 1):
@@ -53,7 +55,9 @@ def new_task(
     return of_task(id, Task(), task.ask(Task(), request, now, due_at), meta, now, new_id)
 
 
-def entry(facts: Sequence[Fact], kinds: dict[str, AnyKind], now: datetime, new_id: NewId, once: Once | None = None) -> Entry:
+def entry(
+    facts: Sequence[Fact], kinds: dict[str, AnyKind], now: datetime, new_id: NewId, once: Once | None = None
+) -> Entry:
     """The facts together with the tasks that they cause."""
     all_facts, tasks = list(facts), []
     for fact in facts:

@@ -8,13 +8,13 @@ from domain.kind import Backoff, Kind
 from domain.record import Record
 
 
-class Request(Record):
+class Request(Record, frozen=True):
     """`account` is the id of the account; its address is read when the mail is sent, and stored nowhere else."""
 
     account: UUID
 
 
-class Result(Record):
+class Result(Record, frozen=True):
     message_id: str  # as the far side received it, the same for every attempt of one task
     answer: str  # of the mail server
 

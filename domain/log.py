@@ -21,7 +21,7 @@ class Overloaded(Exception):
     """Too much waits to be written; nothing of this was. Try again later."""
 
 
-class Meta(Record):
+class Meta(Record, frozen=True):
     """Who caused an event, from where, and what it belongs to."""
 
     actor: str  # "client", "worker/3f2a", "system": the name of a key, or of a part of the program

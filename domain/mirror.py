@@ -1,4 +1,4 @@
-"""The mirror: the ledger, told again in the stream LOG. What is in the stream is compared with the ledger, never believed.
+"""The mirror: the ledger, told again in the stream LOG. What the stream holds is compared, never believed.
 
 The loop takes its bus, its ledger and its cursor as arguments, so that a simulation can drive it."""
 

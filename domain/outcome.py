@@ -5,14 +5,14 @@ from typing import Any
 from domain.record import Record
 
 
-class Error(Record):
+class Error(Record, frozen=True):
     """Why an attempt ended badly: a short name for programs, a sentence for people."""
 
     type: str
     detail: str
 
 
-class Progress(Record):
+class Progress(Record, frozen=True):
     """How far the work is: `done` of `total` units. `note` is for people."""
 
     done: float
@@ -21,26 +21,26 @@ class Progress(Record):
     note: str = ""
 
 
-class Done(Record):
+class Done(Record, frozen=True):
     """The work is done; `result` is of the kind's result type, at most 512 KiB as JSON."""
 
     result: Any
     progress: Progress | None = None
 
 
-class Stumbled(Record):
+class Stumbled(Record, frozen=True):
     """Worth another try: the network, a full disk, a busy server."""
 
     error: Error
 
 
-class Refused(Record):
+class Refused(Record, frozen=True):
     """Not worth another try: the request itself is at fault."""
 
     error: Error
 
 
-class Stopped(Record):
+class Stopped(Record, frozen=True):
     """The worker was told to stop, by a cancellation or by SIGTERM, and did."""
 
 

@@ -10,7 +10,7 @@ from domain.record import Record
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
-class Request(Record):
+class Request(Record, frozen=True):
     work_s: Seconds = 0.0  # how long it sleeps
     cpu_s: Seconds = 0.0  # how long it burns a processor, in a child process
     fail_first: Annotated[int, msgspec.Meta(ge=0)] = 0  # how many attempts stumble before one succeeds
@@ -18,7 +18,7 @@ class Request(Record):
     payload: Any = None  # comes back in the result
 
 
-class Result(Record):
+class Result(Record, frozen=True):
     payload: Any
     attempt: int
 

@@ -5,7 +5,6 @@ from uuid import UUID
 from domain.record import is_token
 
 
-
 def of_task(queue: str, kind: str, event: str, task: UUID) -> str:
     """tasks.v1.<queue>.<kind>.<event>.<id>"""
     return _subject("tasks", queue, kind, event, str(task))

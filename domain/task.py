@@ -35,13 +35,13 @@ SYSTEM = "system"
 # What is said of a task.
 
 
-class CancelRequest(Record):
+class CancelRequest(Record, frozen=True):
     at: datetime
     by: str
     reason: str
 
 
-class Asked(Record):
+class Asked(Record, frozen=True):
     """The request itself; it stands in the first event of every task."""
 
     kind: str
@@ -56,62 +56,62 @@ class Asked(Record):
 # What happened. Names and fields are stored for ever: change them by adding, never by editing.
 
 
-class Queued(Record):
+class Queued(Record, frozen=True):
     """Ready for a worker. The first of its kind in a stream carries the request."""
 
     asked: Asked | None = None
 
 
-class Scheduled(Record):
+class Scheduled(Record, frozen=True):
     due_at: datetime
     asked: Asked
 
 
-class Started(Record):
+class Started(Record, frozen=True):
     turn: int
     attempt: int
     worker: str
 
 
-class Progressed(Record):
+class Progressed(Record, frozen=True):
     done: float
     total: float
     unit: str = ""
     note: str = ""
 
 
-class Stumbled(Record):
+class Stumbled(Record, frozen=True):
     error: Error
     again_at: datetime
 
 
-class Rescued(Record):
+class Rescued(Record, frozen=True):
     """The holder is gone. `lost` tells a holder that died from one that was asked to stop."""
 
     turn: int
     lost: bool
 
 
-class Completed(Record):
+class Completed(Record, frozen=True):
     result: Any
     progress: Progress | None = None
 
 
-class Failed(Record):
+class Failed(Record, frozen=True):
     error: Error
 
 
-class CancelRequested(Record):
+class CancelRequested(Record, frozen=True):
     by: str
     reason: str = ""
 
 
-class Cancelled(Record):
+class Cancelled(Record, frozen=True):
     by: str
     reason: str = ""
 
 
-class Retried(Record):
+class Retried(Record, frozen=True):
     """A new task does the work of this failed one again."""
 
     task: UUID
@@ -148,7 +148,7 @@ OPEN = frozenset({Status.SCHEDULED, Status.QUEUED, Status.IN_PROGRESS})
 ENDED = frozenset({Status.COMPLETE, Status.FAILED, Status.CANCELLED})
 
 
-class Task(Record):
+class Task(Record, frozen=True):
     """A task as its stream tells it."""
 
     status: Status = Status.UNKNOWN
@@ -180,9 +180,9 @@ def evolve(task: Task, event: Event, at: datetime) -> Task:
     """The task after one more fact. Records, never judges: it cannot fail."""
     task = replace(task, version=task.version + 1)
     match event:
-        case Queued(asked=None):
-            return replace(task, status=Status.QUEUED, worker=None)
         case Queued(asked=asked):
+            if asked is None:
+                return replace(task, status=Status.QUEUED, worker=None)
             return replace(_asked(task, asked, at), status=Status.QUEUED, due_at=at)
         case Scheduled(due_at=due_at, asked=asked):
             return replace(_asked(task, asked, at), status=Status.SCHEDULED, due_at=due_at)
@@ -195,7 +195,13 @@ def evolve(task: Task, event: Event, at: datetime) -> Task:
         case Stumbled(error=error, again_at=again_at):
             stumbles = task.stumbles + 1
             return replace(
-                task, status=Status.SCHEDULED, stumbles=stumbles, error=error, due_at=again_at, progress=None, worker=None
+                task,
+                status=Status.SCHEDULED,
+                stumbles=stumbles,
+                error=error,
+                due_at=again_at,
+                progress=None,
+                worker=None,
             )
         case Rescued(lost=lost):
             return replace(task, status=Status.QUEUED, lost=task.lost + lost, progress=None, worker=None)

@@ -98,6 +98,22 @@ def migrate() -> int:
 
 
 @app.command
+def check(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+    """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken.
+
+    Parameters
+    ----------
+    home: The directory of `postcommit up`; without it the settings say where Postgres and NATS are.
+    as_json: One JSON document instead of a table.
+    """
+    import asyncio
+
+    from infra.check.report import report
+
+    return asyncio.run(report(home, as_json))
+
+
+@app.command
 def config() -> int:
     """Show the settings as they are in force, with secrets masked."""
     from infra.settings import load, masked
@@ -111,8 +127,9 @@ def import_keys() -> int:
     """Take keys from stdin, as JSON {"name": "secret"}; a name is also the scope: client, worker, auditor, operator."""
     import asyncio
 
-    from adapters.postgres.database import Database
     from adapters.postgres.keys import put
+
+    from adapters.postgres.database import Database
     from infra.settings import load
 
     async def take() -> None:

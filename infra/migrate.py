@@ -33,7 +33,9 @@ async def require(database: Database) -> None:
     if found is None:
         raise WrongSchema("The database has no postcommit schema: run `postcommit migrate` first.")
     if found < wanted:
-        raise WrongSchema(f"The schema is too old: it is at {found}, this program needs {wanted}. Run `postcommit migrate`.")
+        raise WrongSchema(
+            f"The schema is too old: it is at {found}, this program needs {wanted}. Run `postcommit migrate`."
+        )
     if found > wanted:
         raise WrongSchema(f"The schema is too new: it is at {found}, this program knows {wanted}. Upgrade the program.")
 

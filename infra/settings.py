@@ -16,7 +16,7 @@ class BadSetting(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every field is the variable POSTCOMMIT_<FIELD IN CAPITALS>; a TOML file named by POSTCOMMIT_CONFIG comes below it."""
+    """Every field is the variable POSTCOMMIT_<FIELD>; a TOML file named by POSTCOMMIT_CONFIG comes below it."""
 
     postgres: str = "postgresql://postcommit@127.0.0.1:5432/postcommit"  # the role that may append, not change
     postgres_owner: str = ""  # the role that owns the schema: `postcommit migrate` only
@@ -69,7 +69,9 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
             return kind(value)
         if kind is str:
             return str(value)
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else tuple(value)
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else tuple(value)
+        )
     except (TypeError, ValueError) as error:
         raise BadSetting(f"The setting {name} should be a {kind.__name__}, and it is {value!r}.") from error
 

@@ -92,7 +92,6 @@ class Link:
                 await asyncio.sleep(1)
 
 
-
 def on_bell(link: Link, subject: str, hear: Callable[[bytes], None]) -> None:
     """Call `hear` with the payload of every bell on the subject. Before the link is opened."""
 

@@ -1,6 +1,6 @@
 """Fetching bells from a durable: as many as there are free slots, handed on as they come.
 
-FastStream's own pull loop waits for the slowest of a batch and spins where its consumer is gone, so this one is ours."""
+FastStream's own pull loop waits for the slowest of a batch and spins where its consumer is gone: this one is ours."""
 
 import asyncio
 import json

@@ -174,5 +174,3 @@ def _require_echo(wanted: dict[str, Any], echoed: dict[str, Any]) -> None:
     wrong = [name for name, value in wanted.items() if name != "metadata" and echoed.get(name) != value]
     if wrong:
         raise ApiError("STREAM.CREATE", 0, f"the server did not take the settings {', '.join(wrong)}")
-
-

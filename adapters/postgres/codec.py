@@ -1,6 +1,5 @@
 """Between facts and rows."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from domain.task import CancelRequest, Status, Task
 
 ENCODER = msgspec.json.Encoder()
 META = msgspec.json.Decoder(Meta)
-Row = Mapping[str, Any]
+Row = Any  # a row of asyncpg or of SQLAlchemy: read by column name
 
 
 def text(value: object) -> str:

@@ -17,7 +17,14 @@ T = TypeVar("T")
 SQL = Path(__file__).parent / "sql"
 TRIES = 4
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
-GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError, asyncio.TimeoutError)
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that was cut in the middle of an answer
+    asyncpg.AdminShutdownError,
+    OSError,
+    asyncio.TimeoutError,
+)
 
 
 class Unavailable(Exception):
@@ -79,6 +86,7 @@ class Database:
                     yield connection
                 except GONE as error:
                     await connection.invalidate()
+                    await self.engine.dispose(close=False)  # the others of the pool are most likely gone too
                     raise Unavailable(f"Postgres does not answer: {error}") from error
                 await connection.commit()
         except TimeoutError as error:

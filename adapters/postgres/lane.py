@@ -1,4 +1,4 @@
-"""A lane gathers what comes while one statement is in flight, and sends it out together: no timer, no waiting when idle."""
+"""A lane gathers what comes while a statement is in flight, and sends it out together: no timer, no wait when idle."""
 
 import asyncio
 from collections import deque
@@ -64,7 +64,8 @@ class Lane(Generic[Item, Result]):
         self._take_off()
 
     def _gather(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        taken, room = [], self._most_bytes
+        taken: list[tuple[Item, asyncio.Future[Result]]] = []
+        room = self._most_bytes
         while self._waiting and len(taken) < self._most:
             room -= self._size(self._waiting[0][0])
             if taken and room < 0:

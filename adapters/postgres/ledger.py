@@ -47,7 +47,9 @@ class Leadership:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._connection.terminate()  # no farewell that could hang: the server frees the lock
 
     async def lead(self) -> bool:

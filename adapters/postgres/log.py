@@ -14,6 +14,7 @@ from adapters.postgres import codec, settle
 from adapters.postgres.database import Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
+from domain import holding
 from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed
 
 SPLITS = (
@@ -81,7 +82,7 @@ class PostgresLog:
             rows = await connection.fetch(statement("append_entries"), *columns([_without_changed(entry)]))
             if not rows:
                 raise await self._first_answer(entry)
-            changes = settle.of_entry(entry)
+            changes = holding.changes(entry)
             settled = await connection.fetch(statement("settle_tasks"), *settle.columns(changes))
             if len(settled) < len(changes):
                 raise Conflict("The task changed meanwhile.")
@@ -105,11 +106,25 @@ def columns(entries: Sequence[Entry]) -> list[list[Any]]:
         if (once := entry.once) is not None:
             answer = once.answer
             keys.append(
-                (number, once.holder, once.route, once.key, once.fingerprint, answer.status, answer.location, answer.body)
+                (
+                    number,
+                    once.holder,
+                    once.route,
+                    once.key,
+                    once.fingerprint,
+                    answer.status,
+                    answer.location,
+                    answer.body,
+                )
             )
         facts += [(number, *codec.fact_columns(fact)) for fact in entry.facts]
         tasks += _task_rows(number, entry)
-    return [list(range(len(entries))), *settle.transposed(keys, 8), *settle.transposed(facts, 11), *settle.transposed(tasks, 17)]
+    return [
+        list(range(len(entries))),
+        *settle.transposed(keys, 8),
+        *settle.transposed(facts, 11),
+        *settle.transposed(tasks, 17),
+    ]
 
 
 def _task_rows(number: int, entry: Entry) -> list[tuple[Any, ...]]:
@@ -148,5 +163,5 @@ def _without_changed(entry: Entry) -> Entry:
 
 
 def _size(entry: Entry) -> int:
-    """A cautious guess of an entry's bytes, so that one statement stays small: requests are measured where they come in."""
+    """A guess of an entry's bytes, so that one statement stays small; requests are measured where they come in."""
     return 1024 * len(entry.facts) + sum(len(str(task.request)) for _, task in entry.tasks)

@@ -17,7 +17,7 @@ class MirroredLedger:
     def __init__(
         self, database: Database, line: Callable[[Recorded], Line], leads: Callable[[], Awaitable[bool]], refill: int
     ) -> None:
-        self._database, self._line, self.leads, self._refill = database, line, leads, refill
+        self._database, self._line, self._leads, self._refill = database, line, leads, refill
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
         return [self._line(codec.recorded(row)) for row in await self._database.fetch("read_ledger", after, limit)]
@@ -29,7 +29,10 @@ class MirroredLedger:
         """The oldest task that still waits for a worker, and at least the latest `refill` positions."""
         queued = await self._database.fetch("oldest_queued")
         latest = max(await self.head() - self._refill + 1, 1)
-        return min([latest, *(row["position"] for row in queued)])
+        return min([latest, *(int(row["position"]) for row in queued)])
+
+    async def leads(self) -> bool:
+        return await self._leads()
 
     async def epoch(self) -> str:
         return await epoch(self._database)

@@ -1,36 +1,11 @@
 """Changes of tasks that exist, as the arguments of settle_tasks.sql."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from adapters.postgres import codec
-from domain.log import Entry, Fact
-from domain.task import Task
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Facts of one task and its state after them, behind a fence."""
-
-    id: UUID
-    after: Task
-    facts: tuple[Fact, ...]
-    version: int | None = None  # fence: the row's version before; None lets any pass
-    turn: int | None = None  # fence: still held under this turn
-    uncancelled: bool = False  # fence: nobody has asked to cancel
-    expired: bool = False  # fence: the lease has run out
-    keep_meta: bool = False  # the facts' own meta; else the row's request, correlation and trace, with `actor`
-
-
-def of_entry(entry: Entry) -> list[Change]:
-    """The changes of an entry: fenced by the version that was read."""
-    changes = []
-    for id, after in entry.changed:
-        facts = tuple(fact for fact in entry.facts if fact.stream == f"task-{id}")
-        changes.append(Change(id, after, facts, version=after.version - len(facts), keep_meta=True))
-    return changes
+from domain.holding import Change
+from domain.log import Fact
 
 
 def columns(changes: Sequence[Change], actor: str = "") -> list[Any]:

@@ -1,7 +1,6 @@
 """The rows of the tasks: what workers take, hold and finish, and what the lifeline looks for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,32 +9,25 @@ from sqlalchemy import func, select
 
 from adapters.postgres import codec, settle
 from adapters.postgres.database import Database, Unavailable
-from adapters.postgres.settle import Change
+from domain.holding import Change, Held
 from domain.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A task that this worker holds, with what its row tells of the request that caused it."""
-
-    id: UUID
-    task: Task
-    correlation_id: str | None
-    traceparent: str | None
-
-
 class PostgresTasks:
-    """The tasks' rows in Postgres. Every write is fenced; what does not pass its fence is left alone."""
+    """The port `domain.holding.Tasks`; its methods are told there."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def claim(
-        self, ids: Sequence[UUID], facts: Sequence[UUID], worker: str, kinds: Sequence[str], lease_s: float, at: datetime
+        self,
+        ids: Sequence[UUID],
+        facts: Sequence[UUID],
+        worker: str,
+        kinds: Sequence[str],
+        lease_s: float,
+        at: datetime,
     ) -> list[Held]:
-        """Take queued tasks; `facts` are the ids of their `started` events, chosen before.
-
-        After a lost answer the claims are read back: what was written is held."""
         try:
             rows = await self._database.fetch(
                 "claim_tasks", list(ids), list(facts), worker, list(kinds), timedelta(seconds=lease_s), at
@@ -45,51 +37,39 @@ class PostgresTasks:
         return [_held(row) for row in rows]
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
-        """Write what was decided. Answers with the tasks whose fence held; the others are as they were."""
         rows = await self._database.fetch("settle_tasks", *settle.columns(changes, actor))
         return {UUID(bytes=row["id"].bytes) for row in rows}
 
     async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]:
-        """A heartbeat for (task, turn, progress). Answers with the tasks still held: is a cancellation asked for?"""
         ids, turns, progress = settle.transposed(list(beats), 3)
         told = [codec.optional(value) for value in progress]
         rows = await self._database.fetch("extend_leases", ids, turns, told, timedelta(seconds=lease_s))
         return {UUID(bytes=row["id"].bytes): row["cancel_requested"] for row in rows}
 
     async def get(self, ids: Sequence[UUID]) -> dict[UUID, Task]:
-        """The tasks as they stand; an id without a task is missing."""
         rows = await self._database.fetch("get_tasks", list(ids))
         return {UUID(bytes=row["id"].bytes): codec.task(row) for row in rows}
 
     async def queued(self, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[UUID]:
-        """What waits for a worker of these queues, the oldest first."""
         rows = await self._database.fetch("find_queued", list(queues), list(kinds), limit)
         return [UUID(bytes=row["id"].bytes) for row in rows]
 
     async def due(self, now: datetime, limit: int) -> list[tuple[UUID, Task]]:
-        """Scheduled tasks whose time has come, by the caller's clock, the longest due first."""
         return _pairs(await self._database.fetch("find_due", now, limit))
 
     async def next_due(self) -> datetime | None:
-        """When the next scheduled task is due."""
         rows = await self._database.fetch("next_due")
         return rows[0]["due_at"] if rows else None
 
     async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
-        """Tasks whose holder let the lease run out, by the database's clock."""
         return _pairs(await self._database.fetch("find_expired", limit))
 
     async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
-        """Queued tasks, with their queues, whose bell was missed.
-
-        `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
-        the stream still holds; `wait_s` is the least time since the task was queued."""
         queues, positions = list(delivered), list(delivered.values())
         rows = await self._database.fetch("find_unheard", queues, positions, first, timedelta(seconds=wait_s), limit)
         return [(UUID(bytes=row["id"].bytes), row["queue"]) for row in rows]
 
     async def clock(self) -> datetime:
-        """The database's clock, by which leases run out."""
         async with self._database.core() as connection:
             found: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             return found

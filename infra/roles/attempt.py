@@ -46,5 +46,3 @@ def _storable(done: Done, worker: Worker) -> Outcome:
         detail = f"The result has {len(encoded)} bytes; the most is {MOST_RESULT}. Put it in a file."
         return Refused(error=Error(type="result_too_large", detail=detail))
     return Done(result=msgspec.json.decode(encoded), progress=done.progress)
-
-

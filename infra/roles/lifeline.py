@@ -6,14 +6,12 @@ then it waits for one full lease, so that the heartbeats come first."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
-from adapters.postgres.settle import Change
 from domain import compose, task
+from domain.holding import Change, Tasks
 from domain.log import Meta
 from domain.task import Task
 from infra.clock import Clock
@@ -26,29 +24,14 @@ LATE_S = 3.0  # a tick so late means that the clock or this process stood still
 LONGEST_S = 300.0  # between two bells for the same task
 
 
-class Tasks(Protocol):
-    """What the lifeline needs of the tasks' rows; see adapters.postgres.tasks."""
-
-    async def due(self, now: datetime, limit: int) -> list[tuple[UUID, Task]]: ...
-
-    async def next_due(self) -> datetime | None: ...
-
-    async def expired(self, limit: int) -> list[tuple[UUID, Task]]: ...
-
-    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]: ...
-
-    async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]: ...
-
-    async def clock(self) -> datetime:
-        """The database's clock, by which leases run out."""
-
-
 @dataclass(slots=True)
 class Lifeline:
     tasks: Tasks
     clock: Clock
     ring: Callable[[str, Sequence[UUID]], Awaitable[None]]  # (queue, tasks)
-    heard: Callable[[], Awaitable[tuple[dict[str, int], int] | None]]  # delivered by queue, first position; None: no NATS
+    heard: Callable[
+        [], Awaitable[tuple[dict[str, int], int] | None]
+    ]  # delivered by queue, first position; None: no NATS
     written: Callable[[], None]
     transient: tuple[type[Exception], ...]
     lease_s: float = 10.0
@@ -149,7 +132,7 @@ class Lifeline:
     async def _pause(self) -> float:
         """Until the next tick, or until the next task is due."""
         try:
-            due_at: Any = await self.tasks.next_due()
+            due_at = await self.tasks.next_due()
         except self.transient:
             return TICK_S
         if due_at is None:

@@ -138,7 +138,7 @@ class Relay:
         if state is None:
             return
         oldest = await PostgresTasks(self.database).oldest_queued()
-        start = max(state.first, state.last + 1 if oldest is None else oldest)
+        start = max(state.first, await ledger.head() + 1 if oldest is None else oldest)
         for queue in QUEUES:
             if await consumers.ensure(self.link.client, queue, start):
                 logger.info("relay.durable_made", queue=queue, start=start)
@@ -190,5 +190,3 @@ async def _rung(bell: asyncio.Event, at_most: float) -> None:
     except TimeoutError:
         return
     bell.clear()
-
-

@@ -42,11 +42,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> i
 
 def log_to_stderr(level: str = "info") -> None:
     """Talk goes to stderr: for people on a terminal, as JSON elsewhere."""
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
+    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -32,7 +32,7 @@ class Role:
     count: int = 1
 
 
-STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import", "--file", "-")))
+STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import")))
 
 
 def roles_of(workers: int, relays: int) -> tuple[Role, ...]:

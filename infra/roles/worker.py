@@ -2,24 +2,22 @@
 
     bell (JetStream, core NATS or a poll) ──▶ claim ──▶ acknowledge the bell ──▶ run ──▶ finish
                                                                │
-                                                    heartbeat ─┘ extends the lease, brings progress, hears of cancellation
+                                                    heartbeat ─┘ extends the lease, brings progress, hears of cancelling
 
-A bell is only an id: the row in Postgres decides. Everything written about a task that is held goes through the fence of
-its turn, so a worker that lost a task can do no harm."""
+A bell is only an id: the row in Postgres decides. Everything written about a task that is held goes through the fence
+of its turn, so a worker that lost a task can do no harm."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
 from adapters.postgres.lane import Lane
-from adapters.postgres.settle import Change
-from adapters.postgres.tasks import Held
 from domain import compose, task
+from domain.holding import Change, Held, Tasks
 from domain.job import Job, Worker
 from domain.log import Meta
 from domain.outcome import Outcome, Progress, Stopped
@@ -30,22 +28,7 @@ from infra.roles.attempt import attempt
 logger = structlog.get_logger()
 Ack = Callable[[], Awaitable[None]]
 BEAT_SOON_S = 0.5  # how soon fresh progress is told
-
-
-class Tasks(Protocol):
-    """What a worker needs of the tasks' rows; see adapters.postgres.tasks."""
-
-    async def claim(
-        self, ids: Sequence[UUID], facts: Sequence[UUID], worker: str, kinds: Sequence[str], lease_s: float, at: Any
-    ) -> list[Held]: ...
-
-    async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]: ...
-
-    async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]: ...
-
-    async def get(self, ids: Sequence[UUID]) -> dict[UUID, Task]: ...
-
-    async def queued(self, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[UUID]: ...
+POLL_S, POLL_AGAIN_S = 1.0, 0.02  # between two looks into the table: while there is nothing, while there is something
 
 
 @dataclass(slots=True)
@@ -61,7 +44,7 @@ class Run:
 
 @dataclass(slots=True)
 class Crew:
-    """One worker process. `beats` are the same rows over a connection of their own, so that no queue delays a heartbeat."""
+    """One worker process. `beats` are the same rows over a connection of their own: no queue delays a heartbeat."""
 
     name: str
     tasks: Tasks
@@ -100,9 +83,12 @@ class Crew:
 
     def overhear(self, ids: Sequence[UUID]) -> None:
         """Bells without a promise: only as many as there is room for now."""
+        self._heard_at = self.clock.monotonic()
+        self._note(ids)
+
+    def _note(self, ids: Sequence[UUID]) -> None:
         for id in ids[: max(self.free, 0)]:
             self.heard.setdefault(id, [])
-        self._heard_at = self.clock.monotonic()
         self._news.set()
 
     @property
@@ -153,19 +139,22 @@ class Crew:
             logger.info("worker.ack_lost", error=str(error))
 
     async def poll_loop(self) -> None:
-        """Look into the table when no bell was heard for a while: NATS may be away."""
+        """Look into the table when no bell was heard for a while: NATS may be away, and work goes on."""
         while not self.stopping:
-            await self.clock.sleep(1.0)
-            if self.free <= 0 or self.clock.monotonic() - self._heard_at < self.unheard_s:
-                continue
-            try:
-                ids = await self.tasks.queued(self.queues, list(self.workers), self.free)
-            except self.transient as error:
-                logger.warning("worker.poll_failed", error=str(error))
-                continue
-            heard_at = self._heard_at
-            self.overhear([id for id in ids if id not in self.runs])
-            self._heard_at = heard_at  # a poll is no news: go on polling while there is none
+            found = await self._poll() if self._quiet() and self.free > 0 else 0
+            await self.clock.sleep(POLL_AGAIN_S if found else POLL_S)
+
+    def _quiet(self) -> bool:
+        return self.clock.monotonic() - self._heard_at >= self.unheard_s
+
+    async def _poll(self) -> int:
+        try:
+            ids = await self.tasks.queued(self.queues, list(self.workers), self.free)
+        except self.transient as error:
+            logger.warning("worker.poll_failed", error=str(error))
+            return 0
+        self._note([id for id in ids if id not in self.runs])
+        return len(ids)
 
     # Running.
 

@@ -1,0 +1,48 @@
+# Every target sets up its own environment: Python >= 3.11 and make are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint types imports bench lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "postcommit needs Python 3.11 or newer: make PYTHON=python3.11" >&2; exit 1)
+	@echo "Setting up $(VENV) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## the whole story on embedded servers; ends by itself
+	@$(BIN)/postcommit demo
+
+test: $(READY) lint types imports ## everything that is checked before a change lands
+	@$(BIN)/pytest -m "not long"
+
+test-long: $(READY) ## the full forms of the long tests too
+	@$(BIN)/pytest
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+imports: $(READY)
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## latency and append rate
+	@$(BIN)/python -m tests.bench
+
+lock: ## renew the lock file from pyproject.toml (needs uv)
+	@uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean: ## forget the environment
+	rm -rf $(VENV) build *.egg-info

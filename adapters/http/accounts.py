@@ -1,0 +1,56 @@
+"""Accounts: somebody signs up; the welcome email follows in the same transaction."""
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from adapters.http.auth import needs
+from adapters.http.body import json_of
+from adapters.http.desk import Call, desk
+from adapters.http.origin import meta
+from adapters.http.problems import Problem
+from adapters.http.shape import flaws
+from adapters.http.shown import ENCODER, etag, id_of, matches, ok, tags
+from adapters.http.write import claim, write
+from domain import account, compose
+from domain.access import Right
+from domain.account import Account
+from domain.log import Answer
+
+
+@post("/v1/accounts", opt=needs(Right.WRITE))
+async def register(request: Call) -> Response[bytes]:
+    """Make an account. The answer names the tasks that follow from it."""
+    service, body = desk(request).service, await json_of(request)
+    if found := flaws(body, account.Registered):
+        raise Problem("invalid", f"{found[0]['pointer']}: {found[0]['detail']}.", found)
+    id, now = service.new_id(), service.now()
+    events = account.register(Account(), body["email"], body["name"])
+    facts = compose.of_thing(id, 0, events, meta(request, service), now, service.new_id)
+    entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
+    written = {"tasks": [task for task, _ in entry.tasks], "events": [fact.id for fact in entry.facts]}
+    shown = _shown(str(id), account.fold((event, now) for event in events)) | written
+    return await write(service, entry, Answer(201, ENCODER.encode(shown), f"/v1/accounts/{id}"), claim(request, body))
+
+
+@get("/v1/accounts/{id:str}", opt=needs(Right.READ_ACCOUNTS))
+async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
+    """An account. A client sees those that it has made."""
+    known = id_of(id)
+    recorded = await desk(request).service.log.read(f"account-{known}")
+    if not recorded or not request.user.sees(recorded[0].fact.meta.actor):
+        raise Problem("not-found", f"There is no account {known}.")
+    found = account.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, account.Event))
+    tag = {"ETag": etag(found.version)}
+    if matches(tag["ETag"], tags(request.headers.get("if-none-match"))):
+        return Response(b"", status_code=304, headers=tag)
+    return ok(_shown(str(known), found), tag)
+
+
+def _shown(id: str, found: Account) -> dict[str, object]:
+    return {
+        "id": id,
+        "email": found.email,
+        "name": found.name,
+        "created_at": found.created_at,
+        "links": {"self": f"/v1/accounts/{id}"},
+    }

@@ -1,0 +1,55 @@
+"""The REST API on one page: its routes, and what stands before and behind each of them."""
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from adapters.http import accounts, audit, balance, changes, events, health, history, listing, mail, tasks
+from adapters.http.auth import Guard
+from adapters.http.body import MOST_BODY
+from adapters.http.desk import desk_for
+from adapters.http.origin import echo_request_id
+from adapters.http.problems import tell
+from adapters.http.service import Service
+
+ROUTES = (
+    health.live,
+    health.ready,
+    accounts.register,
+    accounts.see,
+    tasks.create,
+    tasks.create_many,
+    tasks.see,
+    listing.list_tasks,
+    history.history,
+    changes.cancel,
+    changes.retry,
+    events.list_events,
+    events.stream_events,
+    audit.list_audit,
+    balance.balance,
+)
+MAIL = (mail.list_mail, mail.see_mail)
+
+
+def create_app(service: Service) -> Litestar:
+    """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
+    return Litestar(
+        route_handlers=[*ROUTES, *(MAIL if service.mail else ())],
+        state=State({"desk": desk_for(service)}),
+        guards=[Guard(service.find_key)],
+        exception_handlers={Exception: tell(service.problems)},
+        before_send=[echo_request_id],
+        request_max_body_size=MOST_BODY,
+        on_shutdown=[stop],
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="postcommit", version="1", path="/", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+        ),
+    )
+
+
+def stop(app: Litestar) -> None:
+    """Not ready any more; streams and long polls end. What is being answered is answered to the end."""
+    app.state.desk.stop()

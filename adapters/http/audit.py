@@ -1,0 +1,62 @@
+"""The audit trail, as its reader has written it."""
+
+import time
+from uuid import UUID
+
+from litestar import Response, get
+from litestar.params import FromQuery
+
+from adapters.http.auth import needs
+from adapters.http.desk import Call, Desk, desk
+from adapters.http.page import Limit, Position, Text, limited, page
+from adapters.http.problems import Problem
+from domain.access import Right
+
+READER = "audit"
+LONGEST_S = 20.0
+
+
+@get("/v1/audit", opt=needs(Right.READ_LOG))
+async def list_audit(
+    request: Call,
+    subject: Text = None,
+    actor: Text = None,
+    after: Position = 0,
+    limit: Limit = 50,
+    after_event: FromQuery[UUID | None] = None,
+    after_position: Position = 0,
+) -> Response[bytes]:
+    """Who did what, in order. With `after_event` or `after_position` it waits until the reader has applied that."""
+    await caught_up(desk(request), READER, after_event, after_position)
+    queries, most = desk(request).service.queries, limited(limit)
+    reached = (await queries.cursors([READER]))[READER]
+    lines = await queries.audit(subject, actor, after, most)
+    return page(lines, lines[-1].position if len(lines) == most else None, request, position=reached)
+
+
+async def caught_up(desk: Desk, reader: str, event: UUID | None, position: int) -> None:
+    """Wait until the reader has applied the event and the position. Raises Problem where that takes too long."""
+    deadline = time.monotonic() + LONGEST_S
+    if event is not None:
+        position = max(position, await _position(desk, event, LONGEST_S))
+    reached = (await desk.service.queries.cursors([reader]))[reader]
+    if reached < position and not await desk.cursors.until(
+        reader, lambda cursor: cursor >= position, deadline - time.monotonic()
+    ):
+        raise _not_yet(f"The reader {reader} has not applied the position {position} yet.")
+
+
+async def _position(desk: Desk, event: UUID, patience_s: float) -> int:
+    found = await desk.service.queries.positions([event])
+    if event not in found:
+        detail = "There is no such event"
+        raise Problem("invalid", f"after_event: {detail}.", [{"parameter": "after_event", "detail": detail}])
+    if found[event] == 0:
+        if not await desk.positions.until(event, lambda position: position > 0, patience_s):
+            raise _not_yet(f"The event {event} has no position yet.")
+        found = await desk.service.queries.positions([event])
+    return found[event]
+
+
+def _not_yet(detail: str) -> Problem:
+    return Problem("not-yet", detail)

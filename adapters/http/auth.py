@@ -1,0 +1,63 @@
+"""Who calls, and whether they may: a guard before every route that has a right of its own."""
+
+import time
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from adapters.http.problems import Problem
+from domain.access import Key, Right
+
+REMEMBERED_S = 10.0  # a revoked key is believed for so long
+MOST_REMEMBERED = 10_000
+RIGHT = "right"
+Find = Callable[[bytes], Awaitable[Key | None]]
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+def needs(right: Right) -> dict[str, Any]:
+    """The `opt` of a route that only keys with this right may call."""
+    return {RIGHT: right}
+
+
+class Guard:
+    """Finds the key by its hash, and remembers it for a while. Unknown keys are not remembered."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._known: dict[bytes, tuple[float, Key]] = {}
+
+    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+        """Puts the key into `request.user`. Raises Problem: 401 without a valid key, 403 without the right."""
+        right = handler.opt.get(RIGHT)
+        if right is None:
+            return
+        key = await self._key(_secret(connection))
+        if not key.may(right):
+            raise Problem("forbidden", f"The key {key.name!r} has the scope {key.scope}, which may not {right}.")
+        connection.scope["user"] = key
+
+    async def _key(self, secret: str) -> Key:
+        hash = sha256(secret.encode()).digest()
+        until, key = self._known.get(hash, (0.0, None))
+        if key is None or until < time.monotonic():
+            self._known.pop(hash, None)
+            if (key := await self._find(hash)) is None:
+                raise Problem("unauthorized", "This key is unknown, or was revoked.")
+            self._remember(hash, key)
+        return key
+
+    def _remember(self, hash: bytes, key: Key) -> None:
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[hash] = time.monotonic() + REMEMBERED_S, key
+
+
+def _secret(connection: Connection) -> str:
+    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Problem("unauthorized", "Send a key: Authorization: Bearer <key>.")
+    return secret.strip()

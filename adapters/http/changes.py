@@ -1,0 +1,102 @@
+"""Tasks, changed from outside: cancelled, or done again by a new task."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+from litestar.params import FromPath
+
+from adapters.http.auth import needs
+from adapters.http.body import json_or_nothing
+from adapters.http.desk import Call, desk, find_task
+from adapters.http.origin import meta
+from adapters.http.problems import Problem
+from adapters.http.shape import flaws
+from adapters.http.shown import accepted_json, etag_of, id_of, matches, ok, tags
+from adapters.http.write import Claim, answered, claim, decide, write
+from domain import compose, task
+from domain.access import Right
+from domain.log import Answer, Entry
+from domain.task import Status
+from domain.views import Seen
+
+
+class Cancel(msgspec.Struct, forbid_unknown_fields=True):
+    reason: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+
+
+class Retry(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+@post("/v1/tasks/{id:str}/cancel", opt=needs(Right.WRITE))
+async def cancel(request: Call, id: FromPath[str]) -> Response[bytes]:
+    """Cancel a task at once, or ask its worker to stop. 200 where it is cancelled already, 409 where it has ended."""
+    body = await _body(request, Cancel)
+    claimed, reason = claim(request, body), body.get("reason", "")
+    return await decide(lambda: _cancel(request, id, reason, claimed))
+
+
+@post("/v1/tasks/{id:str}/retry", opt=needs(Right.WRITE))
+async def retry(request: Call, id: FromPath[str]) -> Response[bytes]:
+    """Do the work of a failed or cancelled task again, in a new task. 409 where that cannot be, or was done before."""
+    claimed = claim(request, await _body(request, Retry))
+    return await decide(lambda: _retry(request, id, claimed))
+
+
+async def _cancel(request: Call, id: str, reason: str, claimed: Claim | None) -> Response[bytes]:
+    service, seen = desk(request).service, await _fresh(request, id)
+    events = task.cancel(seen.task, request.user.name, reason)
+    if not events:
+        return await answered(service, claimed) or _already(seen)
+    facts, after = compose.of_task(seen.id, seen.task, events, meta(request, service), service.now(), service.new_id)
+    body = accepted_json(Seen(id=seen.id, task=after), [seen.id], [fact.id for fact in facts])
+    return await write(service, Entry(facts, changed=((seen.id, after),)), Answer(202, body), claimed)
+
+
+def _already(seen: Seen) -> Response[bytes]:
+    match seen.task.status:
+        case Status.CANCELLED | Status.IN_PROGRESS as status:
+            body = accepted_json(seen, [seen.id], [])
+            return ok(body, {"ETag": etag_of(seen.task)}, 200 if status is Status.CANCELLED else 202)
+        case status:
+            raise Problem("conflict", f"The task {seen.id} is {status}: it has ended, and cannot be cancelled.")
+
+
+async def _retry(request: Call, id: str, claimed: Claim | None) -> Response[bytes]:
+    """The new task belongs to whoever asked for the old one, so that its owner can follow `retried_as`."""
+    service, seen = desk(request).service, await _fresh(request, id)
+    new, now, cause = service.new_id(), service.now(), meta(request, service)
+    events = task.retry(seen.task, new)
+    if not events:
+        return await answered(service, claimed) or _not_again(seen)
+    old_facts, after = compose.of_task(seen.id, seen.task, events, cause, now, service.new_id)
+    asked = task.asked_again(seen.task, seen.id, seen.task.by)
+    new_facts, state = compose.new_task(new, asked, cause, now, service.new_id)
+    entry = Entry((*old_facts, *new_facts), tasks=((new, state),), changed=((seen.id, after),))
+    body = accepted_json(Seen(id=new, task=state), [new], [fact.id for fact in entry.facts])
+    return await write(service, entry, Answer(202, body, f"/v1/tasks/{new}"), claimed)
+
+
+def _not_again(seen: Seen) -> Response[bytes]:
+    if (new := seen.task.retried_as) is not None:
+        where = {"Location": f"/v1/tasks/{new}"}
+        raise Problem("conflict", f"The task {seen.id} was retried already, as {new}.", headers=where)
+    status = seen.task.status
+    raise Problem("conflict", f"The task {seen.id} is {status}: only what failed or was cancelled can be retried.")
+
+
+async def _fresh(request: Call, id: str) -> Seen:
+    """The task as it stands now. Raises Problem where the caller's If-Match names another version of it."""
+    seen, given = await find_task(request, id_of(id)), tags(request.headers.get("if-match"))
+    if given and not matches(etag_of(seen.task), given):
+        raise Problem("stale", f"The task is at {etag_of(seen.task)}.", headers={"ETag": etag_of(seen.task)})
+    return seen
+
+
+async def _body(request: Call, shape: type[msgspec.Struct]) -> dict[str, str]:
+    value = await json_or_nothing(request)
+    if found := flaws(value, shape):
+        raise Problem("invalid", f"{found[0]['detail']}.", found)
+    body: dict[str, str] = value
+    return body

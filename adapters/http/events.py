@@ -1,0 +1,86 @@
+"""The log itself: page by page, or live."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from litestar import Response, get
+from litestar.response import Stream
+
+from adapters.http.auth import needs
+from adapters.http.desk import Call, Desk, desk
+from adapters.http.page import LARGEST, Limit, Position, limited, page
+from adapters.http.problems import Problem
+from adapters.http.service import HEAD
+from adapters.http.shown import ENCODER
+from domain.access import Right
+from domain.views import Line
+
+logger = structlog.get_logger()
+PING_S = 15.0
+AT_ONCE = 200  # lines that a stream takes with one question
+LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@get("/v1/events", opt=needs(Right.READ_LOG))
+async def list_events(request: Call, after: Position = 0, limit: Limit = 50) -> Response[bytes]:
+    """The facts after a position, in order. Another `epoch` than before: positions have changed, begin anew."""
+    queries, most = desk(request).service.queries, limited(limit)
+    lines = await queries.events(after, most)
+    head = (await queries.cursors([HEAD]))[HEAD]
+    following = lines[-1].position if len(lines) == most else None
+    return page(lines, following, request, epoch=await queries.epoch(), head=head)
+
+
+@get("/v1/events/stream", opt=needs(Right.READ_LOG))
+async def stream_events(request: Call, after: Position | None = None) -> Stream:
+    """The facts as they come, as server-sent events: after Last-Event-ID, else after `after`, else from now on."""
+    begin = _last_seen(request) if "last-event-id" in request.headers else after
+    if begin is None:
+        begin = (await desk(request).service.queries.cursors([HEAD]))[HEAD]
+    return Stream(frames(desk(request), begin), media_type="text/event-stream", headers=LIVE)
+
+
+async def frames(desk: Desk, after: int, ping_s: float = PING_S) -> AsyncIterator[bytes]:
+    """The stream after a position, until the service stops. While Postgres is away there are pings only."""
+    yield b": the log\nretry: 2000\nid: %d\n\n" % after
+    while not desk.service.stopping.is_set():
+        try:
+            lines = await desk.service.queries.events(after, AT_ONCE)
+        except Exception as error:  # the connection outlives it: whoever follows need not begin again
+            logger.warning("stream.failed", error=str(error) or type(error).__name__)
+            yield b": ping\n\n"
+            await _pause(desk.service.stopping, 1.0)
+            continue
+        if lines:
+            after = lines[-1].position
+            yield _frames(lines)
+        elif not await desk.cursors.until(HEAD, _beyond(after), ping_s):
+            yield b": ping\n\n"
+
+
+def _frames(lines: Sequence[Line]) -> bytes:
+    return b"".join(b"id: %d\ndata: %b\n\n" % (line.position, _one_line(line)) for line in lines)
+
+
+def _one_line(line: Line) -> bytes:
+    """What Postgres keeps as JSON may hold line breaks between its tokens; a frame may not."""
+    return ENCODER.encode(line).replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _beyond(position: int) -> Callable[[int], bool]:
+    return lambda head: head > position
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+
+
+def _last_seen(request: Call) -> int:
+    text = request.headers["last-event-id"].strip()
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST):
+        detail = f"Expected a position, got {text[:32]!r}"
+        raise Problem("invalid", f"Last-Event-ID: {detail}.", [{"header": "Last-Event-ID", "detail": detail}])
+    return int(text)

@@ -1,0 +1,43 @@
+"""Whether this process lives, and whether it can serve."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from litestar import Request, Response, get
+
+from adapters.http.desk import desk
+from adapters.http.shown import ok
+
+logger = structlog.get_logger()
+PATIENCE_S = 0.9
+DISPENSABLE = frozenset({"nats"})  # without it everything goes on, only later
+
+
+@get("/livez", sync_to_thread=False)
+def live() -> Response[bytes]:
+    """This process answers. Nothing else is touched."""
+    return ok({"status": "ok"})
+
+
+@get("/readyz")
+async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Postgres and its schema are needed; what is merely slower without something is degraded."""
+    service = desk(request).service
+    results = await asyncio.gather(*(_passes(name, check) for name, check in service.checks.items()))
+    passed = dict(zip(service.checks, results, strict=True))
+    failed = {name for name, good in passed.items() if not good}
+    unready = service.stopping.is_set() or bool(failed - DISPENSABLE)
+    status = "unready" if unready else "degraded" if failed else "ok"
+    told = {name: "ok" if good else "failed" for name, good in passed.items()}
+    return ok({"status": status, "checks": told}, {"Cache-Control": "no-store"}, 503 if unready else 200)
+
+
+async def _passes(name: str, check: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await check()
+    except Exception as error:
+        logger.warning("health.failed", check=name, error=str(error) or type(error).__name__)
+        return False

@@ -1,0 +1,83 @@
+"""Where a request comes from, and what it belongs to: its id, its trace, its address."""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+from uuid import uuid4
+
+from litestar import Request
+from litestar.types import Message, Scope
+
+from adapters.http.service import Service
+from domain.access import Key
+from domain.log import Meta
+
+Network = IPv4Network | IPv6Network
+SAFE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+REQUEST_ID = "postcommit.request_id"
+
+
+def request_id(scope: Any) -> str:
+    """The caller's X-Request-ID where it is 1 to 128 safe characters, else one of our own."""
+    state: dict[str, str] = scope.setdefault("state", {})
+    if REQUEST_ID not in state:
+        state[REQUEST_ID] = _safe(_header(scope, b"x-request-id")) or str(uuid4())
+    return state[REQUEST_ID]
+
+
+async def echo_request_id(message: Message, scope: Scope) -> None:
+    """Tells the id of the request in every answer, whatever it is."""
+    if message["type"] == "http.response.start":
+        added = ((b"x-request-id", request_id(scope).encode()), (b"x-content-type-options", b"nosniff"))
+        message["headers"] = [*message["headers"], *added]
+
+
+def meta(request: Request[Key, Any, Any], service: Service) -> Meta:
+    """Who asks, from where, and what it belongs to: it stands beside every event that the request causes."""
+    id = request_id(request.scope)
+    traceparent = _header(request.scope, b"traceparent")
+    return Meta(
+        actor=request.user.name,
+        address=address(request.scope, service.trusted),
+        request_id=id,
+        correlation_id=_safe(_header(request.scope, b"x-correlation-id")) or id,
+        traceparent=traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def address(scope: Any, trusted: Sequence[Network]) -> str | None:
+    """The client's address: the rightmost in X-Forwarded-For that is no trusted proxy, if a trusted proxy calls."""
+    client = scope.get("client")
+    nearest = client[0] if client else None
+    if not trusted or not _within(nearest, trusted):
+        return nearest
+    forwarded = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
+    for hop in (part.strip() for part in reversed(forwarded.split(",")) if part.strip()):
+        if not _is_address(hop):
+            break
+        nearest = hop
+        if not _within(hop, trusted):
+            break
+    return nearest
+
+
+def _within(text: str | None, networks: Sequence[Network]) -> bool:
+    return text is not None and _is_address(text) and any(ip_address(text) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _safe(text: str | None) -> str | None:
+    return text if text and SAFE.fullmatch(text) else None
+
+
+def _header(scope: Any, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)

@@ -1,0 +1,61 @@
+"""What the REST API needs of the rest of the program: ports, which infra connects."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from domain import audit
+from domain.access import Key
+from domain.kind import AnyKind
+from domain.log import Answer, Log
+from domain.views import Balance, Glance, Line, Seen, Wanted
+
+HEAD = "ledger"  # the log's own end, among the cursors
+
+
+class Queries(Protocol):
+    """Questions; none of them changes anything."""
+
+    async def task(self, id: UUID) -> Seen | None: ...
+
+    async def glance(self, ids: Sequence[UUID]) -> Mapping[UUID, Glance]: ...
+
+    async def tasks(self, wanted: Wanted) -> Sequence[Seen]: ...
+
+    async def events(self, after: int, limit: int) -> Sequence[Line]: ...
+
+    async def epoch(self) -> UUID: ...
+
+    async def positions(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        """Where events are in the log: 0 for one without a position as yet; unknown ids are missing."""
+
+    async def cursors(self, names: Sequence[str]) -> Mapping[str, int]:
+        """How far readers are; HEAD is always told, whoever is asked for."""
+
+    async def audit(self, subject: str | None, actor: str | None, after: int, limit: int) -> Sequence[audit.Line]: ...
+
+    async def balance(self) -> Balance: ...
+
+    async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
+        """The fingerprint and the first answer under an idempotency key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    log: Log
+    queries: Queries
+    find_key: Callable[[bytes], Awaitable[Key | None]]  # by the SHA-256 of its secret
+    kinds: Mapping[str, AnyKind]
+    ring: Callable[[Mapping[str, list[UUID]]], None]  # what was written, by queue; neither waits nor raises
+    checks: Mapping[str, Callable[[], Awaitable[bool]]]  # for /readyz, by name; all but `nats` are needed
+    now: Callable[[], datetime]  # UTC
+    new_id: Callable[[], UUID]  # UUIDv7
+    problems: Mapping[type[Exception], str] = field(default_factory=dict)  # more exceptions -> slug of their problem
+    trusted: tuple[IPv4Network | IPv6Network, ...] = ()  # proxies whose X-Forwarded-For is believed
+    mail: Path | None = None  # the folder of the mail sink, where there is one
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)

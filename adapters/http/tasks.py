@@ -1,0 +1,97 @@
+"""Tasks of every kind: requested, one or many, and asked for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Response, get, post
+from litestar.params import FromPath, QueryParameter
+
+from adapters.http.auth import needs
+from adapters.http.body import MOST_BATCH_BODY, json_of
+from adapters.http.desk import Call, desk, find_task
+from adapters.http.origin import meta
+from adapters.http.service import Service
+from adapters.http.shown import ENCODER, TaskShown, accepted_json, etag_of, id_of, matches, ok, shown, tags, task_json
+from adapters.http.wait import LONGEST_S, applied, ended, glance, preferred, until
+from adapters.http.wish import Wish, wish, wishes
+from adapters.http.write import claim, write
+from domain import compose
+from domain.access import Right
+from domain.log import Answer, Entry, Meta
+from domain.views import Glance, Seen
+
+Wait = Annotated[int, QueryParameter(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A task that could be written."""
+
+    seen: Seen
+    entry: Entry
+
+    @property
+    def events(self) -> list[UUID]:
+        return [fact.id for fact in self.entry.facts]
+
+
+def draft(service: Service, wanted: Wish, cause: Meta, now: datetime) -> Draft:
+    id = service.new_id()
+    asked = compose.asked(wanted.kind, wanted.request, cause.actor)
+    facts, task = compose.new_task(id, asked, cause, now, service.new_id, wanted.due_at)
+    return Draft(Seen(id=id, task=task), Entry(facts, ((id, task),)))
+
+
+@post("/v1/tasks", opt=needs(Right.WRITE))
+async def create(request: Call) -> Response[bytes]:
+    """Request a task. With `Prefer: wait=n` the answer is 200 and the finished task, if it ends in time."""
+    service = desk(request).service
+    body = await json_of(request)
+    made = draft(service, wish(body, service.kinds), meta(request, service), service.now())
+    id, claimed = made.seen.id, claim(request, body)
+    answer = Answer(202, accepted_json(made.seen, [id], made.events), f"/v1/tasks/{id}")
+    response = await write(service, made.entry, answer, claimed)
+    seconds = preferred(request)
+    if seconds is None or "Idempotency-Replayed" in response.headers:
+        return response
+    seen = await until(request, made.seen, ended, seconds)
+    if not ended(glance(seen)):
+        response.headers.update(applied(seconds))
+        return response
+    headers = {"Location": f"/v1/tasks/{id}", "ETag": etag_of(seen.task), **applied(seconds)}
+    return ok(accepted_json(seen, [id], made.events), headers)
+
+
+@post("/v1/tasks/batch", opt=needs(Right.WRITE), request_max_body_size=MOST_BATCH_BODY)
+async def create_many(request: Call) -> Response[bytes]:
+    """Request up to 1,000 tasks, all or none."""
+    service = desk(request).service
+    body = await json_of(request)
+    cause, now = meta(request, service), service.now()
+    made = [draft(service, wanted, cause, now) for wanted in wishes(body, service.kinds)]
+    told = {
+        "items": [TaskShown(**shown(one.seen)) for one in made],
+        "tasks": [one.seen.id for one in made],
+        "events": [event for one in made for event in one.events],
+    }
+    entry = compose.joined([one.entry for one in made])
+    return await write(service, entry, Answer(202, ENCODER.encode(told)), claim(request, body))
+
+
+@get("/v1/tasks/{id:str}", opt=needs(Right.READ_TASKS))
+async def see(request: Call, id: FromPath[str], wait: Wait = 0) -> Response[bytes]:
+    """A task. With `wait` the answer comes when the task has ended; with If-None-Match, when it has changed."""
+    preference, unchanged = preferred(request), tags(request.headers.get("if-none-match"))
+
+    def changed(glance: Glance) -> bool:
+        return not matches(etag_of(glance), unchanged)
+
+    seen = await find_task(request, id_of(id))
+    seconds = min(wait, LONGEST_S) if preference is None else preference
+    seen = await until(request, seen, changed if unchanged else ended, seconds)
+    headers = {"ETag": etag_of(seen.task), **applied(preference)}
+    if unchanged and not changed(glance(seen)):
+        return Response(b"", status_code=304, headers=headers)
+    return ok(task_json(seen), headers)

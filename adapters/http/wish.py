@@ -1,0 +1,91 @@
+"""What a caller asks to be done: a body becomes a task that could be accepted, or all that is wrong with it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from adapters.http.body import MOST_REQUEST
+from adapters.http.problems import Problem
+from adapters.http.shape import Flaw, flaw, flaws, step
+from adapters.http.shown import ENCODER
+from domain.kind import AnyKind
+
+MOST_WISHES = 1_000
+Kinds = Mapping[str, AnyKind]
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    kind: str
+    request: dict[str, Any]
+    due_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    kind: AnyKind
+    request: dict[str, Any]  # as it was given: the worker fills in what was left out
+    due_at: datetime | None  # UTC
+
+
+def wish(value: Any, kinds: Kinds) -> Wish:
+    """Raises Problem, with a pointer to every wrong item."""
+    return _granted([value], [""], kinds)[0]
+
+
+def wishes(value: Any, kinds: Kinds) -> list[Wish]:
+    """A list of them: all, or none."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_WISHES:
+        detail = f"Expected a list of 1 to {MOST_WISHES} tasks"
+        raise Problem("invalid", detail + ".", [flaw("", detail)])
+    return _granted(value, [step(number) for number in range(len(value))], kinds)
+
+
+def _granted(values: list[Any], pointers: list[str], kinds: Kinds) -> list[Wish]:
+    found = [one for value, at in zip(values, pointers, strict=True) for one in _flaws(value, at, kinds)]
+    if found:
+        what = "1 item is" if len(found) == 1 else f"{len(found)} items are"
+        raise Problem("invalid", f"{what} wrong: {found[0]['pointer'] or 'the body'}: {found[0]['detail']}.", found)
+    _require_small(values, pointers)
+    return [_wish(value, kinds) for value in values]
+
+
+def _flaws(value: Any, at: str, kinds: Kinds) -> list[Flaw]:
+    found = flaws(value, Body, at)
+    if not isinstance(value, dict):
+        return found
+    name, request = value.get("kind"), value.get("request")
+    if isinstance(name, str):
+        if name not in kinds:
+            found.append(flaw(f"{at}/kind", f"The kind {name[:64]!r} is unknown; known are {', '.join(sorted(kinds))}"))
+        elif isinstance(request, dict):
+            found += flaws(request, kinds[name].request, f"{at}/request")
+    if not found and _utc(value.get("due_at")) is OverflowError:
+        found.append(flaw(f"{at}/due_at", "This time does not exist in UTC"))
+    return found
+
+
+def _require_small(values: list[Any], pointers: list[str]) -> None:
+    found = [
+        flaw(f"{at}/request", f"The request has more than {MOST_REQUEST} bytes as JSON")
+        for value, at in zip(values, pointers, strict=True)
+        if len(ENCODER.encode(value["request"])) > MOST_REQUEST
+    ]
+    if found:
+        raise Problem("too-large", f"The request of a task has at most {MOST_REQUEST} bytes as JSON.", found)
+
+
+def _wish(value: dict[str, Any], kinds: Kinds) -> Wish:
+    due_at = _utc(value.get("due_at"))
+    assert not isinstance(due_at, type), "A time without UTC was told before."
+    return Wish(kinds[value["kind"]], value["request"], due_at)
+
+
+def _utc(text: str | None) -> datetime | None | type[OverflowError]:
+    """Near the years 1 and 9999 not every time with an offset has a UTC."""
+    try:
+        return msgspec.convert(text, datetime).astimezone(UTC) if text is not None else None
+    except OverflowError:
+        return OverflowError

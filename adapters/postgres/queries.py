@@ -1,0 +1,135 @@
+"""Questions that the REST API asks: of tasks, of the log, of what readers have made of it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, func, select
+
+from adapters.postgres import codec
+from adapters.postgres.database import Database
+from adapters.postgres.lane import Lane
+from adapters.postgres.tables import audit, cursors, epochs, events, idempotency, ledger, tasks
+from domain import audit as audits
+from domain.log import Answer
+from domain.outcome import Progress
+from domain.task import Status
+from domain.views import Balance, Glance, Line, Seen, Wanted
+
+HEAD = "ledger"  # the name of the log's own end among the cursors
+RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
+
+
+class PostgresQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks: Lane[UUID, Seen | None] = Lane(self._get, most=50)
+
+    async def task(self, id: UUID) -> Seen | None:
+        """The task as it stands. Questions that come while one is in flight are asked together."""
+        return await self._tasks.do(id)
+
+    async def glance(self, ids: Sequence[UUID]) -> dict[UUID, Glance]:
+        """A glance at many tasks; an id without a task is missing."""
+        rows = await self._database.fetch("glance_tasks", list(ids))
+        return {_uuid(row["id"]): _glance(row) for row in rows}
+
+    async def tasks(self, wanted: Wanted) -> list[Seen]:
+        query = (
+            select(tasks, ledger.c.position)
+            .outerjoin(ledger, ledger.c.event == tasks.c.last_event)
+            .where(*_conditions(wanted))
+            .order_by(tasks.c.id.desc())
+            .limit(wanted.limit)
+        )
+        return [_seen(row) for row in await self._rows(query)]
+
+    async def events(self, after: int, limit: int) -> list[Line]:
+        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`."""
+        rows = await self._database.fetch("read_ledger", after, limit)
+        return [_line(row) for row in rows]
+
+    async def epoch(self) -> UUID:
+        """The id of the log's present history: another one means that positions have changed their facts."""
+        rows = await self._rows(select(epochs.c.id).order_by(epochs.c.id.desc()).limit(1))
+        return _uuid(rows[0]["id"])
+
+    async def positions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Where these events are in the log: 0 for one without a position as yet; unknown ids are missing."""
+        query = select(events.c.id, func.coalesce(ledger.c.position, 0).label("position"))
+        rows = await self._rows(query.outerjoin(ledger, ledger.c.event == events.c.id).where(events.c.id.in_(ids)))
+        return {_uuid(row["id"]): row["position"] for row in rows}
+
+    async def cursors(self, names: Sequence[str]) -> dict[str, int]:
+        """How far these readers are; `ledger` is the end of the log itself."""
+        told = await self._rows(select(cursors.c.name, cursors.c.position).where(cursors.c.name.in_(names)))
+        head = await self._rows(select(func.coalesce(func.max(ledger.c.position), 0).label("position")))
+        return {row["name"]: row["position"] for row in told} | {HEAD: head[0]["position"]}
+
+    async def audit(self, subject: str | None, actor: str | None, after: int, limit: int) -> list[audits.Line]:
+        """The audit trail after a position, in order."""
+        query = select(*(audit.c[name] for name in audits.Line.__struct_fields__)).where(audit.c.position > after)
+        for column, value in ((audit.c.subject, subject), (audit.c.actor, actor)):
+            query = query.where(column == value) if value is not None else query
+        return [audits.Line(**row) for row in await self._rows(query.order_by(audit.c.position).limit(limit))]
+
+    async def balance(self) -> Balance:
+        [row] = await self._database.fetch("count_balance")
+        ended = row["complete"] + row["failed"] + row["cancelled"]
+        return Balance(**row, difference=row["accepted"] - ended - row["open"])
+
+    async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
+        """The fingerprint and the first answer under an idempotency key."""
+        table = idempotency.c
+        query = select(idempotency).where(table.holder == holder, table.route == route, table.key == key)
+        rows = await self._rows(query)
+        return (
+            (rows[0]["fingerprint"], Answer(rows[0]["status"], rows[0]["body"], rows[0]["location"])) if rows else None
+        )
+
+    async def _get(self, ids: Sequence[UUID]) -> list[Seen | None]:
+        rows = await self._database.fetch("get_tasks", list(ids))
+        found = {seen.id: seen for seen in map(_seen, rows)}
+        return [found.get(id) for id in ids]
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        async with self._database.core() as connection:
+            return list((await connection.execute(query)).mappings())
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    table = tasks.c
+    conditions = {
+        "status": table.status.in_(wanted.status),
+        "kind": table.kind == wanted.kind,
+        "queue": table.queue == wanted.queue,
+        "by": table.by == wanted.by,
+        "owner": table.by == wanted.owner,
+        "since": table.created_at >= wanted.since,
+        "until": table.created_at < wanted.until,
+        "after": table.id < wanted.after,
+    }
+    return [condition for name, condition in conditions.items() if getattr(wanted, name) not in (None, ())]
+
+
+def _seen(row: Any) -> Seen:
+    return Seen(id=_uuid(row["id"]), task=codec.task(row), position=row["position"])
+
+
+def _glance(row: Any) -> Glance:
+    progress = row["progress"]
+    return Glance(
+        status=Status(row["status"]),
+        version=row["version"],
+        progress=msgspec.json.decode(progress, type=Progress) if progress is not None else None,
+    )
+
+
+def _line(row: Any) -> Line:
+    raw = {name: msgspec.Raw(row[name].encode()) if row[name] is not None else None for name in RAW}
+    return Line(**{**row, "id": _uuid(row["id"]), **raw})
+
+
+def _uuid(value: Any) -> UUID:
+    return UUID(bytes=value.bytes)  # asyncpg has a type of its own

@@ -1,0 +1,91 @@
+"""Holding tasks: what a worker has in its hands, what is written about tasks that exist, and the port to their rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.log import Entry, Fact
+from domain.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A task that this worker holds, with what its row tells of the request that caused it."""
+
+    id: UUID
+    task: Task
+    correlation_id: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Facts of one task and its state after them, behind a fence."""
+
+    id: UUID
+    after: Task
+    facts: tuple[Fact, ...]
+    version: int | None = None  # fence: the row's version before; None lets any pass
+    turn: int | None = None  # fence: still held under this turn
+    uncancelled: bool = False  # fence: nobody has asked to cancel
+    expired: bool = False  # fence: the lease has run out
+    keep_meta: bool = False  # the facts' own meta; else the row's request, correlation and trace, with `actor`
+
+
+def changes(entry: Entry) -> list[Change]:
+    """The changes of an entry: fenced by the version that was read."""
+    found = []
+    for id, after in entry.changed:
+        facts = tuple(fact for fact in entry.facts if fact.stream == f"task-{id}")
+        found.append(Change(id, after, facts, version=after.version - len(facts), keep_meta=True))
+    return found
+
+
+class Tasks(Protocol):
+    """The port to the tasks' rows. Every write is fenced; what does not pass its fence is left alone."""
+
+    async def claim(
+        self,
+        ids: Sequence[UUID],
+        facts: Sequence[UUID],
+        worker: str,
+        kinds: Sequence[str],
+        lease_s: float,
+        at: datetime,
+    ) -> list[Held]:
+        """Take queued tasks; `facts` are the ids of their `started` events, chosen before.
+
+        After a lost answer the claims are read back: what was written is held."""
+
+    async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
+        """Write what was decided, at most one change of a task. Answers with the tasks whose fence held; the others
+        are as they were."""
+
+    async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]:
+        """A heartbeat for (task, turn, progress). Answers with the tasks still held: is a cancellation asked for?"""
+
+    async def get(self, ids: Sequence[UUID]) -> dict[UUID, Task]:
+        """The tasks as they stand; an id without a task is missing."""
+
+    async def queued(self, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[UUID]:
+        """What waits for a worker of these queues, the oldest first."""
+
+    async def due(self, now: datetime, limit: int) -> list[tuple[UUID, Task]]:
+        """Scheduled tasks whose time has come, by the caller's clock, the longest due first."""
+
+    async def next_due(self) -> datetime | None:
+        """When the next scheduled task is due."""
+
+    async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
+        """Tasks whose holder let the lease run out, by the database's clock."""
+
+    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
+        """Queued tasks, with their queues, whose bell was missed.
+
+        `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
+        the stream still holds; `wait_s` is the least time since the task was queued."""
+
+    async def clock(self) -> datetime:
+        """The database's clock, by which leases run out."""

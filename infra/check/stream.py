@@ -1,0 +1,49 @@
+"""The stream LOG against the ledger, message by message."""
+
+from nats.aio.client import Client
+from sqlalchemy import select
+
+from adapters.nats import replay
+from adapters.nats.stream import Limits, LogStream
+from adapters.postgres.database import Database
+from adapters.postgres.mirror import epoch, head
+from adapters.postgres.tables import ledger
+
+CHUNK = 5_000
+
+
+async def differing_from_the_ledger(database: Database, client: Client) -> list[str]:
+    """Where the stream is not the ledger, as sentences; what the stream no longer holds is not compared."""
+    stream = LogStream(client, Limits(0, 0))
+    wrong = []
+    state = await stream.state()
+    if state is None:
+        return ["the stream LOG is missing"]
+    top = await head(database)
+    if state.last > top:
+        wrong.append(f"the stream is at {state.last}, ahead of the ledger at {top}")
+    if state.epoch != await epoch(database):
+        wrong.append(f"the stream is of epoch {state.epoch}, the log of {await epoch(database)}")
+    expected = state.first
+    wanted: dict[int, str] = {}
+    if state.messages == 0:
+        return wrong
+    async for position, id in replay.ids(client, state.first, min(state.last, top)):
+        if position != expected:
+            wrong.append(f"the stream has no message at {expected}")
+        expected = position + 1
+        if position not in wanted:
+            wanted = await _ledger(database, position)
+        if wanted.get(position) != id:
+            wrong.append(
+                f"position {position}: the stream has {id or 'a foreign message'}, the ledger {wanted[position]}"
+            )
+    if expected <= min(state.last, top):
+        wrong.append(f"the stream ends at {expected - 1}, and says {state.last}")
+    return wrong
+
+
+async def _ledger(database: Database, position: int) -> dict[int, str]:
+    async with database.core() as connection:
+        query = select(ledger).where(ledger.c.position >= position, ledger.c.position < position + CHUNK)
+        return {row.position: str(row.event) for row in await connection.execute(query)}

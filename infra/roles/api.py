@@ -1,0 +1,169 @@
+"""The role `api`: the REST API, until SIGTERM. NATS is only rung: without it the API takes and answers everything."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import uvicorn
+from litestar import Litestar
+
+from adapters.http.app import create_app, stop
+from adapters.http.service import Service
+from adapters.nats.broker import Link, broker
+from adapters.nats.names import LOG_BELL, queue_bell
+from adapters.postgres import keys
+from adapters.postgres.database import Database, Unavailable
+from adapters.postgres.log import PostgresLog
+from adapters.postgres.queries import PostgresQueries
+from infra.app import KINDS
+from infra.clock import Clock
+from infra.migrate import head
+from infra.roles.run import Refused, ready
+from infra.settings import Settings
+
+GRACE_S = 8  # what requests get that are being answered at SIGTERM
+MOST_NAMED = 50  # tasks that one bell names; the relay tells of the others
+UNAVAILABLE: dict[type[Exception], str] = {
+    kind: "unavailable"
+    for kind in (
+        Unavailable,
+        asyncpg.QueryCanceledError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.SerializationError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+    )
+}
+Ring = Callable[[Mapping[str, list[UUID]]], None]
+Checks = Mapping[str, Callable[[], Awaitable[bool]]]
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    trusted, listening = _networks(settings.trusted_proxies), _listen(settings)
+    database = Database(settings.postgres, settings.pool, "postcommit api")
+    health = Database(settings.postgres, 1, "postcommit api health")
+    link = Link(broker(settings.nats, "api", f"api-{os.getpid()}"))
+    log = PostgresLog(database, settings.backlog)
+    try:
+        await ready(database)
+        link.open()
+        checked = checks(health, lambda: link.up)
+        service = replace(service_of(database, log, checked, ring_by(link)), trusted=trusted, mail=_mail(settings))
+        await _run(create_app(service), listening)
+        await log.drain()
+    finally:
+        listening.close()
+        await link.close()
+        await health.close()
+        await database.close()
+
+
+def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring) -> Service:
+    """The ports of the REST API, connected to Postgres."""
+    clock = Clock()
+    return Service(
+        log=log,
+        queries=PostgresQueries(database),
+        find_key=partial(keys.find, database),
+        kinds=KINDS,
+        ring=ring,
+        checks=checks,
+        now=clock.now,
+        new_id=clock.new_id,
+        problems=UNAVAILABLE,
+    )
+
+
+def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
+    """What /readyz looks at. `health` is a pool of its own, so that a busy one does not look like a dead one."""
+    wanted = head()
+
+    async def schema() -> bool:
+        return await health.schema_version() == wanted
+
+    async def nats() -> bool:
+        return nats_up()
+
+    return {"postgres": health.answers, "schema": schema, "nats": nats}
+
+
+def ring_by(link: Link) -> Ring:
+    """Rings the relay and the workers of what was written, in the background."""
+    ringing: set[asyncio.Task[None]] = set()
+
+    async def ring_all(queues: Mapping[str, list[UUID]]) -> None:
+        await link.ring(LOG_BELL)
+        for queue, ids in queues.items():
+            await link.ring(queue_bell(queue), json.dumps([str(id) for id in ids[:MOST_NAMED]]).encode())
+
+    def ring(queues: Mapping[str, list[UUID]]) -> None:
+        if link.up:
+            task = asyncio.create_task(ring_all(queues))
+            ringing.add(task)
+            task.add_done_callback(ringing.discard)
+
+    return ring
+
+
+async def _run(app: Litestar, listening: socket.socket) -> None:
+    """Serve until a signal comes; then what streams or waits ends, and what is being answered is answered."""
+    server = _Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # whom to believe is our own setting
+            ws="none",
+            lifespan="on",
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+    def end() -> None:
+        stop(app)
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    await server.serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled above: uvicorn would raise them again at the end, and the exit code would not be 0."""
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2_048)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise Refused(f"The API cannot listen at {where}: {error.strerror or error}.") from error
+
+
+def _networks(proxies: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(proxy) for proxy in proxies)
+    except ValueError as error:
+        raise Refused(f"The setting trusted_proxies should hold addresses or networks: {error}.") from error
+
+
+def _mail(settings: Settings) -> Path | None:
+    return Path(settings.mail_dir) if settings.mail_dir else None

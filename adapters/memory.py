@@ -127,9 +127,7 @@ class Memory:
         return min((state.due_at for _, state in self._of(Status.SCHEDULED) if state.due_at), default=None)
 
     async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
-        return [
-            pair for pair in sorted(self._of(Status.IN_PROGRESS), key=_by_due) if self._silent(self._rows[pair[0]])
-        ][:limit]
+        return [(id, state) for id, state in self._of(Status.IN_PROGRESS) if self._silent(self._rows[id])][:limit]
 
     async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
         before = self._now() - timedelta(seconds=wait_s)

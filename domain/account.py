@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from domain.record import Personal, Record
 
-Email = Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$", max_length=254)]
-Name = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
-]  # no line break: it goes into a mail header
+# Both go into a mail's header, so no line break of any sort; and a plain $ would let one pass at the end.
+EMAIL = r"^[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]{1,255}(?!\n)$"
+NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?!\n)$"
+Email = Annotated[str, msgspec.Meta(pattern=EMAIL, max_length=254)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NAME)]
 
 
 class Registered(Record, frozen=True):

@@ -98,6 +98,14 @@ def migrate() -> int:
 
 
 @app.command
+def demo() -> int:
+    """Tell the whole story on embedded servers: sign-up, kill -9, a wiped NATS, a foreign transaction, the balance."""
+    from infra.demo.story import demo as tell
+
+    return tell()
+
+
+@app.command
 def check(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
     """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken.
 
@@ -127,9 +135,8 @@ def import_keys() -> int:
     """Take keys from stdin, as JSON {"name": "secret"}; a name is also the scope: client, worker, auditor, operator."""
     import asyncio
 
-    from adapters.postgres.keys import put
-
     from adapters.postgres.database import Database
+    from adapters.postgres.keys import put
     from infra.settings import load
 
     async def take() -> None:

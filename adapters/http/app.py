@@ -2,8 +2,6 @@
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from adapters.http import accounts, audit, balance, changes, events, health, history, listing, mail, tasks
 from adapters.http.auth import Guard
@@ -44,9 +42,7 @@ def create_app(service: Service) -> Litestar:
         request_max_body_size=MOST_BODY,
         on_shutdown=[stop],
         logging_config=None,
-        openapi_config=OpenAPIConfig(
-            title="postcommit", version="1", path="/", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
-        ),
+        openapi_config=None,
     )
 
 

@@ -1,11 +1,13 @@
 """The log itself: page by page, or live."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import structlog
 from litestar import Response, get
+from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from adapters.http.auth import needs
@@ -20,6 +22,7 @@ from domain.views import Line
 logger = structlog.get_logger()
 PING_S = 15.0
 AT_ONCE = 200  # lines that a stream takes with one question
+Begin = Annotated[int | None, QueryParameter(ge=0, le=LARGEST)]
 LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -34,7 +37,7 @@ async def list_events(request: Call, after: Position = 0, limit: Limit = 50) -> 
 
 
 @get("/v1/events/stream", opt=needs(Right.READ_LOG))
-async def stream_events(request: Call, after: Position | None = None) -> Stream:
+async def stream_events(request: Call, after: Begin = None) -> Stream:
     """The facts as they come, as server-sent events: after Last-Event-ID, else after `after`, else from now on."""
     begin = _last_seen(request) if "last-event-id" in request.headers else after
     if begin is None:
@@ -42,7 +45,7 @@ async def stream_events(request: Call, after: Position | None = None) -> Stream:
     return Stream(frames(desk(request), begin), media_type="text/event-stream", headers=LIVE)
 
 
-async def frames(desk: Desk, after: int, ping_s: float = PING_S) -> AsyncIterator[bytes]:
+async def frames(desk: Desk, after: int, ping_s: float = PING_S) -> AsyncGenerator[bytes, None]:
     """The stream after a position, until the service stops. While Postgres is away there are pings only."""
     yield b": the log\nretry: 2000\nid: %d\n\n" % after
     while not desk.service.stopping.is_set():

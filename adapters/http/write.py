@@ -43,7 +43,7 @@ def claim(request: Request[Key, Any, Any], body: Any) -> Claim | None:
     given = request.headers.get("idempotency-key")
     if given is None:
         return None
-    key = given[1:-1] if len(given) > 2 and given[0] == given[-1] == '"' else given
+    key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not VISIBLE.fullmatch(key):
         raise Problem("bad-idempotency-key", "It must be 1 to 255 visible ASCII characters.")
     fingerprint = sha256(b"\n".join((b"POST", request.url.path.encode(), CANONICAL.encode(body)))).digest()

@@ -52,11 +52,15 @@ def address(dsn: str) -> str:
 
 
 class Database:
-    """The pool. `size` is the most connections that this process opens."""
+    """The pool. `size` is the most connections that this process opens.
 
-    def __init__(self, dsn: str, size: int = 8, name: str = "postcommit") -> None:
+    `durable` is false only for what a power cut may take back: heartbeats, and what readers fold from the log again."""
+
+    def __init__(self, dsn: str, size: int = 8, name: str = "postcommit", durable: bool = True) -> None:
         self.dsn = dsn
         self.name = name
+        self.durable = durable
+        settings = {"application_name": name} | ({} if durable else {"synchronous_commit": "off"})
         self.engine: AsyncEngine = create_async_engine(
             address(dsn),
             pool_size=size,
@@ -65,7 +69,7 @@ class Database:
             pool_use_lifo=True,
             json_serializer=_as_it_is,
             json_deserializer=_as_it_is,
-            connect_args={"timeout": 5.0, "command_timeout": 30.0, "server_settings": {"application_name": name}},
+            connect_args={"timeout": 5.0, "command_timeout": 30.0, "server_settings": settings},
         )
 
     @asynccontextmanager
@@ -116,7 +120,7 @@ class Database:
     async def require_durable(self) -> None:
         """Raises Unsafe unless an acknowledged commit is on the disk."""
         async with self.core() as connection:
-            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            for name in ("fsync", "full_page_writes", *(["synchronous_commit"] if self.durable else [])):
                 if (value := await connection.scalar(text(f"SHOW {name}"))) == "off":
                     raise Unsafe(f"Postgres has {name} = {value}, so a power cut can lose accepted tasks: turn it on.")
             cache_size = await connection.scalar(

@@ -98,6 +98,6 @@ class Leadership:
         if settled is not None:
             self._low, self._mark = settled, None
         if self._mark is None:
-            number = await self._connection.fetchval("SELECT last_value FROM postcommit.outbox_seq_seq")
+            number = await self._connection.fetchval(statement("last_outbox_number"))
             self._mark = number, await self._connection.fetchval(statement("next_transaction"))
             self._marked_at = time.monotonic()

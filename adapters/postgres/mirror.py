@@ -15,9 +15,15 @@ class MirroredLedger:
     """The port `domain.mirror.Ledger`. `line` makes a message of a fact; `leads` asks for the leadership."""
 
     def __init__(
-        self, database: Database, line: Callable[[Recorded], Line], leads: Callable[[], Awaitable[bool]], refill: int
+        self,
+        database: Database,
+        cursor: Database,
+        line: Callable[[Recorded], Line],
+        leads: Callable[[], Awaitable[bool]],
+        refill: int,
     ) -> None:
-        self._database, self._line, self._leads, self._refill = database, line, leads, refill
+        self._database, self._cursor = database, cursor
+        self._line, self._leads, self._refill = line, leads, refill
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
         return [self._line(codec.recorded(row)) for row in await self._database.fetch("read_ledger", after, limit)]
@@ -44,7 +50,7 @@ class MirroredLedger:
         return await self.epoch()
 
     async def reached(self, position: int) -> None:
-        async with self._database.core() as connection:
+        async with self._cursor.core() as connection:
             query = cursors.update().where(cursors.c.name == "mirror", cursors.c.position != position)
             await connection.execute(query.values(position=position, at=func.clock_timestamp()))
 

@@ -101,16 +101,17 @@ class PostgresQueries:
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     table = tasks.c
     conditions = {
-        "status": table.status.in_(wanted.status),
-        "kind": table.kind == wanted.kind,
-        "queue": table.queue == wanted.queue,
-        "by": table.by == wanted.by,
-        "owner": table.by == wanted.owner,
-        "since": table.created_at >= wanted.since,
-        "until": table.created_at < wanted.until,
-        "after": table.id < wanted.after,
+        "status": table.status.in_,
+        "kind": table.kind.__eq__,
+        "queue": table.queue.__eq__,
+        "by": table.by.__eq__,
+        "owner": table.by.__eq__,
+        "since": table.created_at.__ge__,
+        "until": table.created_at.__lt__,
+        "after": table.id.__lt__,
     }
-    return [condition for name, condition in conditions.items() if getattr(wanted, name) not in (None, ())]
+    asked = {name: getattr(wanted, name) for name in conditions}
+    return [conditions[name](value) for name, value in asked.items() if value not in (None, ())]
 
 
 def _seen(row: Any) -> Seen:

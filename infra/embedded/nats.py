@@ -101,7 +101,13 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
         "reader": (NOTHING, [">"], ["bells.v1.>", "_INBOX_reader.>"]),
         "subscriber": (
             [f"{consumer}.{verb}.LOG.>" for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")]
-            + ["$JS.API.INFO", "$JS.API.STREAM.INFO.LOG", "$JS.API.STREAM.MSG.GET.LOG", "$JS.API.DIRECT.GET.LOG.>"]
+            + [
+                "$JS.API.INFO",
+                "$JS.API.STREAM.INFO.LOG",
+                "$JS.API.STREAM.MSG.GET.LOG",
+                "$JS.API.DIRECT.GET.LOG",
+                "$JS.API.DIRECT.GET.LOG.>",
+            ]
             + ["$JS.ACK.LOG.>", "$JS.ACK.*.*.LOG.>", "$JS.FC.>"],
             calls + [f"{consumer}.CREATE.LOG.{name}.>" for name in durables] + acks,
             ["_INBOX.>"],

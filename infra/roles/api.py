@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import uvicorn
 from litestar import Litestar
+from sqlalchemy import text
 
 from adapters.http.app import create_app, stop
 from adapters.http.service import Service
@@ -33,18 +34,15 @@ from infra.settings import Settings
 
 GRACE_S = 8  # what requests get that are being answered at SIGTERM
 MOST_NAMED = 50  # tasks that one bell names; the relay tells of the others
-UNAVAILABLE: dict[type[Exception], str] = {
-    kind: "unavailable"
-    for kind in (
-        Unavailable,
-        asyncpg.QueryCanceledError,
-        asyncpg.LockNotAvailableError,
-        asyncpg.DeadlockDetectedError,
-        asyncpg.SerializationError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-    )
-}
+AWAY: tuple[type[Exception], ...] = (
+    Unavailable,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
 Ring = Callable[[Mapping[str, list[UUID]]], None]
 Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 
@@ -82,7 +80,7 @@ def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring)
         checks=checks,
         now=clock.now,
         new_id=clock.new_id,
-        problems=UNAVAILABLE,
+        problems=dict.fromkeys(AWAY, "unavailable"),
     )
 
 
@@ -90,13 +88,17 @@ def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
     """What /readyz looks at. `health` is a pool of its own, so that a busy one does not look like a dead one."""
     wanted = head()
 
+    async def postgres() -> bool:
+        async with health.core() as connection:
+            return bool(await connection.scalar(text("SELECT true")))
+
     async def schema() -> bool:
         return await health.schema_version() == wanted
 
     async def nats() -> bool:
         return nats_up()
 
-    return {"postgres": health.answers, "schema": schema, "nats": nats}
+    return {"postgres": postgres, "schema": schema, "nats": nats}
 
 
 def ring_by(link: Link) -> Ring:
@@ -121,7 +123,7 @@ async def _run(app: Litestar, listening: socket.socket) -> None:
     """Serve until a signal comes; then what streams or waits ends, and what is being answered is answered."""
     server = _Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             log_config=None,
             access_log=False,
             server_header=False,

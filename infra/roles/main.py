@@ -34,19 +34,21 @@ async def relay(settings: Settings) -> None:
     await ready(database)
     await register(database, list(KINDS.values()))
     link = Link(broker(settings.nats, "relay", _name("relay")))
-    role = Relay(settings, database, link, Clock())
+    cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
+    role = Relay(settings, database, cursor, link, Clock())
     on_bell(link, LOG_BELL, lambda _: role.written.set())
     link.open()
     try:
         await until_stopped(_all(role.run(), require_nats(link)))
     finally:
         await link.close()
+        await cursor.close()
         await database.close()
 
 
 async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
     database = Database(settings.postgres, settings.pool, "postcommit worker")
-    beats = Database(settings.postgres, 1, "postcommit worker heartbeat")
+    beats = Database(settings.postgres, 1, "postcommit worker heartbeat", durable=False)
     await ready(database)
     log = PostgresLog(database)
     name = _name("worker")
@@ -84,7 +86,7 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
 
 
 async def reader(settings: Settings) -> None:
-    database = Database(settings.postgres, settings.pool, "postcommit reader")
+    database = Database(settings.postgres, settings.pool, "postcommit reader", durable=False)
     await ready(database)
     link = Link(broker(settings.nats, "reader", _name("reader")))
     bells = {name: asyncio.Event() for name in READERS}

@@ -43,6 +43,7 @@ TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE, *AGAIN)
 class Relay:
     settings: Settings
     database: Database
+    cursor: Database  # for the mirror's cursor, which the stream itself knows better
     link: Link
     clock: Clock
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
@@ -66,7 +67,7 @@ class Relay:
     async def _lead(self, leadership: Leadership) -> None:
         logger.info("relay.leads")
         self.leading = True
-        ledger = MirroredLedger(self.database, line, leadership.leads, self.settings.refill)
+        ledger = MirroredLedger(self.database, self.cursor, line, leadership.leads, self.settings.refill)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sequence(leadership))
             group.create_task(self._heartbeat(leadership))

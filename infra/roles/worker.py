@@ -245,7 +245,7 @@ class Crew:
             await self._until_next_beat()
             if not self.runs:
                 continue
-            held = {id: run for id, run in self.runs.items()}
+            held = dict(self.runs)
             beats = [(id, run.held.task.turn, run.progress) for id, run in held.items()]
             try:
                 still = await self.beats.extend(beats, self.lease_s)

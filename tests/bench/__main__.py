@@ -1,0 +1,99 @@
+"""`make bench`: idle latency from the POST to the handler's start, and how many tasks a second are accepted.
+
+Everything runs on this machine in one run, so look at the ratios: the same rows written by a bare INSERT of asyncpg stand
+beside our figures."""
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from infra.demo.service import Service, started
+
+IDLE = 40  # tasks, one after the other
+CONNECTIONS = 32
+ACCEPTED = 3_000  # tasks of one round
+ROUNDS = 3
+BODY = {"kind": "probe", "request": {"payload": "x" * 200}}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as home, started(Path(home), {}) as service:
+        asyncio.run(measure(service))
+
+
+async def measure(service: Service) -> None:
+    limits = httpx.Limits(max_connections=CONNECTIONS)
+    options: dict[str, Any] = {"base_url": service.http, "headers": service.operator, "limits": limits}
+    async with httpx.AsyncClient(**options, timeout=60, trust_env=False) as client:
+        latencies = [await idle_latency(client) for _ in range(IDLE)]
+        show("idle: POST → handler's start, ms", [latency * 1000 for latency in latencies])
+        pool = await asyncpg.create_pool(service.run["postgres_admin"], min_size=8, max_size=8)
+        await pool.execute("CREATE TABLE bare (id uuid PRIMARY KEY DEFAULT uuidv7(), body json)")
+        ours, batches, bare = [], [], []
+        for _ in range(ROUNDS):
+            bare.append(await rate(lambda: insert(pool), ACCEPTED))
+            ours.append(await rate(lambda: post(client), ACCEPTED))
+            await drained(client)
+            batches.append(await rate(lambda: post_batch(client), 5) * 1_000)
+            await drained(client)
+        await pool.close()
+    show(f"one bare INSERT of asyncpg each, {CONNECTIONS} at once, 1/s", bare)
+    show(f"POST /v1/tasks, {CONNECTIONS} connections (httpx, in this process), tasks/s", ours)
+    show("POST /v1/tasks/batch of 1,000, tasks/s", batches)
+    print(f"ratio POST : bare INSERT = {statistics.median(ours) / statistics.median(bare):.2f}")
+
+
+async def idle_latency(client: httpx.AsyncClient) -> float:
+    """Seconds from before the POST until the worker started the task, by the clock of this machine."""
+    begin = time.time()
+    id = (await client.post("/v1/tasks", json=BODY)).json()["id"]
+    task = (await client.get(f"/v1/tasks/{id}", params={"wait": 20})).json()
+    return datetime.fromisoformat(task["started_at"]).timestamp() - begin
+
+
+async def post(client: httpx.AsyncClient) -> None:
+    (await client.post("/v1/tasks", json=BODY)).raise_for_status()
+
+
+async def post_batch(client: httpx.AsyncClient) -> None:
+    (await client.post("/v1/tasks/batch", json=[BODY] * 1_000)).raise_for_status()
+
+
+async def insert(pool: Any) -> None:
+    await pool.execute("INSERT INTO bare (body) VALUES ($1)", json.dumps(BODY))
+
+
+async def drained(client: httpx.AsyncClient) -> None:
+    """Wait until no task is open, so that no round works against the one before it."""
+    while (await client.get("/v1/balance")).json()["open"]:
+        await asyncio.sleep(0.1)
+
+
+async def rate(do: Callable[[], Awaitable[None]], times: int) -> float:
+    left = iter(range(times))
+
+    async def loop() -> None:
+        for _ in left:
+            await do()
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(loop() for _ in range(CONNECTIONS)))
+    return times / (time.perf_counter() - begin)
+
+
+def show(what: str, values: list[float]) -> None:
+    middle, least, most = statistics.median(values), min(values), max(values)
+    print(f"{what}: median {middle:.1f}, min {least:.1f}, max {most:.1f} ({len(values)} samples)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Does the ledger hold every fact once, in order, however late it commits and whoever leads?"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from statistics import median
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from adapters.postgres import ledger as leading
+from adapters.postgres.database import AGAIN, Database, statement
+from adapters.postgres.ledger import LEADER, Leadership
+from adapters.postgres.log import PostgresLog, columns
+from domain import task
+from domain.log import Entry
+from domain.task import Task
+from infra.clock import new_id
+from tests import making
+from tests.waiting import until_told
+
+
+@pytest.fixture
+def address(dsn: Callable[[str], str]) -> str:
+    return dsn("postcommit")
+
+
+@pytest.fixture
+async def database(address: str) -> AsyncIterator[Database]:
+    database = Database(address, 12)
+    yield database
+    await database.close()
+
+
+def story(id: UUID, after: int, count: int) -> Entry:
+    """Facts of one stream after a version; no row keeps up with them."""
+    facts, _ = making.facts(id, Task(version=after, queue="default", kind="probe"), [task.Progressed(done=1, total=1)] * count)
+    return Entry(tuple(facts))
+
+
+async def write(connection: "asyncpg.Connection[asyncpg.Record]", entries: Sequence[Entry]) -> None:
+    await connection.fetch(statement("append_entries"), *columns(entries))
+
+
+async def check_ledger(database: Database, written: int | None = None) -> None:
+    """Dense, without duplicates, versions ascending along positions, nothing left over."""
+    rows = await database.fetch("read_ledger", 0, 10_000_000)
+    assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
+    assert len({row["id"] for row in rows}) == len(rows) and (written is None or len(rows) == written)
+    seen: dict[str, int] = {}
+    for row in rows:
+        assert row["version"] > seen.get(row["stream"], 0), "A later fact has an earlier position."
+        seen[row["stream"]] = row["version"]
+    async with database.driver() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM postcommit.outbox") == 0
+        assert await connection.fetchval("SELECT count(*) FROM postcommit.events") == len(rows)
+
+
+async def sequenced(leadership: Leadership, limit: int = 5_000) -> None:
+    """Number all that can be seen."""
+    while await leadership.sequence(limit):
+        pass
+
+
+async def test_ten_writers_and_four_leaders_leave_one_dense_ledger(address: str, database: Database) -> None:
+    random = Random(7)
+
+    async def writer(slow: bool) -> None:
+        id, version = new_id(), 0
+        for _ in range(40):
+            entry = story(id, version, random.randint(1, 3))
+            version += len(entry.facts)
+            async with database.driver() as connection, connection.transaction():
+                await write(connection, [entry])
+                if slow and random.random() < 0.5:
+                    await connection.execute("SELECT pg_sleep($1)", random.uniform(0, 0.02))  # it commits late
+
+    async def leader(stop: asyncio.Event) -> int:
+        moved = 0
+        async with await Leadership.open(address) as leadership:
+            while not stop.is_set():
+                try:
+                    moved += await leadership.sequence(random.choice([1, 7, 50]))
+                except (asyncpg.UniqueViolationError, *AGAIN):
+                    continue
+            while more := await leadership.sequence(5_000):
+                moved += more
+        return moved
+
+    stop = asyncio.Event()
+    leaders = [asyncio.create_task(leader(stop)) for _ in range(4)]
+    await asyncio.gather(*(writer(slow=n % 2 == 0) for n in range(10)))
+    await until_told(lambda: _empty(database))
+    stop.set()
+    moved = await asyncio.gather(*leaders)
+    await check_ledger(database)
+    assert sum(moved) == len(await database.fetch("read_ledger", 0, 10_000_000)) and sum(map(bool, moved)) > 1
+
+
+async def _empty(database: Database) -> bool:
+    async with database.driver() as connection:
+        return not await connection.fetchval("SELECT count(*) FROM postcommit.outbox")
+
+
+async def test_a_fact_that_commits_after_a_thousand_others_is_not_skipped(
+    address: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "LOW_EVERY_S", 0.0)
+    async with await Leadership.open(address) as leadership, database.driver() as late:
+        id = new_id()
+        transaction = late.transaction()
+        await transaction.start()
+        await write(late, [story(id, 0, 1)])
+        async with database.driver() as connection:
+            for _ in range(20):
+                await write(connection, [story(new_id(), 0, 1) for _ in range(50)])
+                await sequenced(leadership)
+        await transaction.commit()
+        await sequenced(leadership)
+    [row] = await PostgresLog(database).read(f"task-{id}")
+    assert row.position is not None
+    await check_ledger(database)
+
+
+async def test_the_skipped_beginning_of_the_outbox_never_passes_a_late_commit(
+    address: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smallest case: nothing else commits between the number that is handed out and the mark."""
+    monkeypatch.setattr(leading, "LOW_EVERY_S", 0.0)
+    async with await Leadership.open(address) as leadership, database.driver() as late:
+        await sequenced(leadership)
+        async with late.transaction():
+            await write(late, [story(new_id(), 0, 1)])
+            for _ in range(4):
+                await leadership.sequence(10)
+        assert await leadership.sequence(10) == 1
+    await check_ledger(database)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_in_any_order_of_beginnings_and_commits_nothing_is_skipped(
+    address: str, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(leading, "LOW_EVERY_S", 0.0)
+    random = Random(seed)
+    async with AsyncExitStack() as stack:
+        leadership = await stack.enter_async_context(await Leadership.open(address))
+        free = [await stack.enter_async_context(database.driver()) for _ in range(4)]
+        quick = await stack.enter_async_context(database.driver())
+        open_now = []
+        for _ in range(60):
+            match random.choice(["begin", "write", "end", "quick", "look", "look"]):
+                case "begin" if free:
+                    connection = free.pop()
+                    transaction = connection.transaction()
+                    await transaction.start()
+                    await write(connection, [story(new_id(), 0, 1)])
+                    open_now.append((connection, transaction))
+                case "write" if open_now:
+                    await write(random.choice(open_now)[0], [story(new_id(), 0, 2)])
+                case "end" if open_now:
+                    connection, transaction = open_now.pop(random.randrange(len(open_now)))
+                    await (transaction.commit() if random.random() < 0.8 else transaction.rollback())
+                    free.append(connection)
+                case "quick":
+                    await write(quick, [story(new_id(), 0, 1)])
+                case _:
+                    await leadership.sequence(random.choice([2, 100]))
+        for _, transaction in open_now:
+            await transaction.commit()
+        await sequenced(leadership)
+    await check_ledger(database)
+
+
+@pytest.mark.parametrize(
+    ("rows", "held_s"), [(20_000, 4.0), pytest.param(60_000, 60.0, marks=pytest.mark.long)], ids=["short", "long"]
+)
+async def test_an_open_snapshot_does_not_slow_the_numbering(
+    address: str, database: Database, monkeypatch: pytest.MonkeyPatch, rows: int, held_s: float
+) -> None:
+    """Dead outbox rows stay while any snapshot may see them; the numbering must not read them again and again."""
+    monkeypatch.setattr(leading, "LOW_EVERY_S", leading.LOW_EVERY_S if rows > 20_000 else 0.25)
+    log = PostgresLog(database)
+    async with await Leadership.open(address) as leadership, database.driver() as reader:
+
+        async def through(count: int) -> None:
+            await asyncio.gather(*(log.append(story(new_id(), 0, 1)) for _ in range(count)))
+            await sequenced(leadership)
+
+        async def measured() -> float:
+            await log.append(story(new_id(), 0, 5))
+            begin = time.perf_counter()
+            assert await leadership.sequence(5_000) == 5
+            return time.perf_counter() - begin
+
+        await through(500)
+        before = median([await measured() for _ in range(60)])
+        async with reader.transaction(isolation="repeatable_read", readonly=True):
+            await reader.fetchval("SELECT count(*) FROM postcommit.events")
+            begin, done = time.monotonic(), 0
+            during: list[float] = []
+            while done < rows or time.monotonic() - begin < held_s:
+                await through(1_000)
+                done += 1_000
+                during += [await measured() for _ in range(15)]
+        after = median(during[-60:])
+    print(f"sequencing five rows: {before * 1e3:.2f} ms before, {after * 1e3:.2f} ms beside {done} dead rows")
+    assert after < 2 * before
+    await check_ledger(database)
+
+
+# Leading.
+
+
+async def test_one_leads_and_the_others_stand_by(address: str) -> None:
+    async with await Leadership.open(address) as one, await Leadership.open(address) as two:
+        assert await one.lead() and not await two.lead()
+        assert await one.leads() and not await two.leads()
+        await one.heartbeat()
+    async with await Leadership.open(address) as three:
+        await until_told(three.lead)
+
+
+async def test_a_leader_that_stands_still_loses_the_lock_within_seconds(address: str) -> None:
+    async with await Leadership.open(address) as frozen, await Leadership.open(address) as standby:
+        await until_told(frozen.lead)
+        begin = time.monotonic()
+        await until_told(standby.lead)
+        assert 2.5 < time.monotonic() - begin < 5, "Postgres itself ends the idle session, after 3 s."
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await frozen.sequence(10)
+
+
+async def test_a_leader_that_talks_but_sends_no_heartbeat_is_ended_by_a_standby(
+    address: str, dsn: Callable[[str], str]
+) -> None:
+    admin = await asyncpg.connect(dsn("postgres"))
+    async with await Leadership.open(address) as silent, await Leadership.open(address) as standby:
+        await until_told(silent.lead)
+        assert not await standby.lead() and await silent.leads()  # it was heard a moment ago
+        await admin.execute("UPDATE postcommit.leader SET heard_at = clock_timestamp() - interval '6 seconds'")
+        assert not await standby.lead()
+        await until_told(standby.lead, patience_s=2)
+        assert await admin.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1", LEADER)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await silent.leads()
+    await admin.close()

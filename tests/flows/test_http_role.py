@@ -1,0 +1,135 @@
+"""Does the API behave as a process: while Postgres is away, and when it is told to end?"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from httpx import AsyncClient, HTTPError
+
+from adapters.postgres import keys
+from adapters.postgres.database import Database
+from infra.embedded.home import free_port
+from infra.embedded.servers import Servers
+from tests.flows.test_http_tasks import PROBE, assert_problem, requested
+
+ROOT = Path(__file__).parents[2]
+Process = asyncio.subprocess.Process
+
+
+async def start(dsn: str, port: int) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "infra.cli", "api"),
+        cwd=ROOT,
+        env=os.environ | {"POSTCOMMIT_POSTGRES": dsn, "POSTCOMMIT_PORT": str(port)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@asynccontextmanager
+async def serving(dsn: str) -> AsyncIterator[tuple[Process, AsyncClient]]:
+    """The API as a process of its own, without NATS."""
+    database, port = Database(dsn, 1), free_port()
+    await keys.put(database, "operator", "operator", "secret")
+    await database.close()
+    process = await start(dsn, port)
+    try:
+        client = AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer secret"}, timeout=30)
+        async with client:
+            await wait_for(client, 200)
+            yield process, client
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def wait_for(http: AsyncClient, status: int, patience_s: float = 20) -> None:
+    async with asyncio.timeout(patience_s):
+        while True:
+            try:
+                if (await http.get("/readyz")).status_code == status:
+                    return
+            except HTTPError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def test_at_the_end_streams_and_waits_end_and_the_exit_code_is_0(dsn: Callable[[str], str]) -> None:
+    async with serving(dsn("postcommit")) as (process, http):
+        task = await requested(http)
+        waiting = asyncio.create_task(http.get(task["links"]["self"] + "?wait=60"))
+        async with http.stream("GET", "/v1/events/stream?after=0") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            assert (stream.headers["x-accel-buffering"], stream.headers["cache-control"]) == ("no", "no-store")
+            chunks = stream.aiter_bytes()
+            assert b"id: 0\n\n" in await anext(chunks)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            rest = b"".join([chunk async for chunk in chunks])
+            assert rest in (b"", b": ping\n\n")
+        assert (await waiting).json()["status"] == "queued"
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert time.monotonic() - began < 10
+
+
+async def test_without_nats_the_api_is_degraded_and_takes_everything(dsn: Callable[[str], str]) -> None:
+    async with serving(dsn("postcommit")) as (_, http):
+        told = (await http.get("/readyz", headers={"Authorization": ""})).json()
+        assert told == {"status": "degraded", "checks": {"postgres": "ok", "schema": "ok", "nats": "failed"}}
+        await requested(http)
+
+
+async def test_while_postgres_is_away_the_api_says_so_and_comes_back(servers: Servers, dsn: Callable[[str], str]) -> None:
+    async with serving(dsn("postcommit")) as (_, http):
+        servers.postgres.kill()
+        try:
+            for method, path in (("POST", "/v1/tasks"), ("GET", "/v1/tasks"), ("GET", "/v1/balance"), ("GET", "/v1/events")):
+                answer = await http.request(method, path, json=PROBE if method == "POST" else None)
+                assert_problem(answer, 503, "unavailable")
+                assert answer.headers["retry-after"] == "1"
+                assert ("Idempotency-Key" in answer.json()["detail"]) == (method == "POST")
+            assert (await http.get("/livez")).status_code == 200
+            told = await http.get("/readyz")
+            assert (told.status_code, told.json()["status"]) == (503, "unready")
+        finally:
+            servers.postgres.start()
+        await wait_for(http, 200)
+        await requested(http)
+
+
+async def test_a_frozen_postgres_is_noticed_within_a_second(servers: Servers, dsn: Callable[[str], str]) -> None:
+    async with serving(dsn("postcommit")) as (_, http):
+        backends = await asyncpg.connect(servers.dsn("postgres"))
+        pids = await backends.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'postcommit api health'")
+        await backends.close()
+        frozen = [servers.postgres.pid, *(row["pid"] for row in pids)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                began = time.monotonic()
+                assert (await http.get("/readyz")).status_code == 503
+                assert time.monotonic() - began < 1.5
+        finally:
+            for pid in reversed(frozen):
+                os.kill(pid, signal.SIGCONT)
+        await wait_for(http, 200)
+
+
+@pytest.mark.parametrize("reason", ["port", "schema"])
+async def test_what_cannot_start_says_why_in_one_sentence(servers: Servers, dsn: Callable[[str], str], reason: str) -> None:
+    if reason == "port":
+        process = await start(dsn("postcommit"), servers.home.ports["nats"])
+        wanted = f"The API cannot listen at 127.0.0.1:{servers.home.ports['nats']}: Address already in use.\n"
+    else:
+        process = await start(servers.dsn("postcommit", "postgres"), free_port())
+        wanted = "The database has no postcommit schema: run `postcommit migrate` first.\n"
+    _, told = await process.communicate()
+    assert (process.returncode, told.decode()) == (78, wanted)

@@ -1,0 +1,56 @@
+"""What tests are made of: kinds, requests, facts and entries."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from domain import compose, email, probe, task
+from domain.holding import Change
+from domain.kind import AnyKind, Backoff, Kind
+from domain.log import Answer, Entry, Fact, Meta, Once
+from domain.task import Asked, Task
+from infra.clock import new_id
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KIND = Kind(name="probe", request=probe.Request, result=probe.Result, max_attempts=3, backoff=Backoff(1.0, 8.0, 0.2))
+KINDS: dict[str, AnyKind] = {"probe": KIND, "email_welcome": email.KIND}
+META = Meta(actor="client", request_id="r-1", correlation_id="c-1", traceparent="00-1-1-01")
+
+
+def asked(request: dict[str, Any] | None = None, kind: AnyKind = KIND, by: str = "client") -> Asked:
+    return compose.asked(kind, request or {}, by)
+
+
+def new_task(
+    request: dict[str, Any] | None = None,
+    at: datetime = NOON,
+    due_at: datetime | None = None,
+    once: Once | None = None,
+    kind: AnyKind = KIND,
+    id: UUID | None = None,
+) -> tuple[UUID, Entry]:
+    """A task and the entry that asks for it."""
+    id = id or new_id()
+    facts, state = compose.new_task(id, asked(request, kind), META, at, new_id, due_at)
+    return id, Entry(facts, ((id, state),), once=once)
+
+
+def once(key: str = "k", body: bytes = b"{}", fingerprint: bytes = b"same") -> Once:
+    return Once("client", "POST /v1/tasks", key, fingerprint, Answer(202, body, "/v1/tasks/1"))
+
+
+def facts(id: UUID, before: Task, events: Sequence[task.Event], at: datetime = NOON) -> tuple[tuple[Fact, ...], Task]:
+    return compose.of_task(id, before, events, META, at, new_id)
+
+
+def entry(id: UUID, before: Task, events: Sequence[task.Event], at: datetime = NOON) -> Entry:
+    """Decided about a task that exists, as the REST API writes it."""
+    written, after = facts(id, before, events, at)
+    return Entry(written, changed=((id, after),))
+
+
+def change(id: UUID, before: Task, events: Sequence[task.Event], at: datetime = NOON, **fences: Any) -> Change:
+    """Decided about a task that exists, as its holder or the lifeline writes it."""
+    written, after = facts(id, before, events, at)
+    return Change(id, after, written, **fences)

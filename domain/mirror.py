@@ -4,12 +4,30 @@ The loop takes its bus, its ledger and its cursor as arguments, so that a simula
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 MOST_LINES = 1_000  # of one atomic batch, by the server's rule
 MOST_BYTES = 4 * 1024 * 1024
 LOOK_BACK = 8  # how many ids at the stream's head are compared
 PATIENCE = 5  # failed publishes in a row, in a stream that answers, before it is made anew: its files may be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A fact as it is stored, not decoded: the mirror also carries what a newer program wrote."""
+
+    position: int
+    id: str
+    stream: str
+    version: int
+    name: str
+    name_version: int
+    at: datetime
+    subject: str
+    data: bytes  # JSON, without what is personal
+    correlation_id: str | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,43 @@
-"""It all comes together here: the kinds, the workers with their tools, the readers. Add a kind here, in one line."""
+"""It all comes together here: the kinds, what does their work, the readers. A new kind is one line in WORKERS."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from uuid import UUID
 
-from adapters.tools.smtp import domain_of, smtp
+from adapters.tools.smtp import Send, domain_of, smtp
 from adapters.workers.email_welcome import email_welcome
 from adapters.workers.probe import probe
 from domain import account, email
 from domain.account import Account
-from domain.job import Worker
+from domain.job import Work, Worker
 from domain.kind import AnyKind
 from domain.log import Log
 from domain.probe import KIND as PROBE
 from infra.settings import Settings
 
-KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (PROBE, email.KIND)}
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What workers hold in their hands."""
+
+    read_account: Callable[[UUID], Awaitable[Account]]
+    send: Send
+    mail_domain: str
+
+
+WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
+    (PROBE, lambda _: probe),
+    (email.KIND, lambda tools: email_welcome(tools.read_account, tools.send, tools.mail_domain)),
+)
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
 QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
 READERS = ("audit", "balance")
 
 
 def workers(settings: Settings, log: Log) -> dict[str, Worker]:
-    """Every kind's worker, with what it holds in its hands."""
-    send = smtp(settings.smtp, settings.mail_from)
-    return {
-        worker.kind.name: worker
-        for worker in (
-            Worker(PROBE, probe),
-            Worker(email.KIND, email_welcome(read_account(log), send, domain_of(settings.mail_from))),
-        )
-    }
+    """Every kind's worker, with its tools in its hands."""
+    tools = Tools(read_account(log), smtp(settings.smtp, settings.mail_from), domain_of(settings.mail_from))
+    return {kind.name: Worker(kind, work(tools)) for kind, work in WORKERS}
 
 
 def read_account(log: Log) -> Callable[[UUID], Awaitable[Account]]:

@@ -93,8 +93,9 @@ def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[
     slug = next((causes[kind] for kind in type(error).__mro__ if kind in causes), "internal")
     if slug == "internal":
         logger.error("http.failed", path=request.url.path, request_id=request_id(request.scope), exc_info=error)
-    if slug == "unavailable" and request.method == "POST":
-        return Problem(slug, UNKNOWN)
+    if slug == "unavailable":
+        logger.warning("http.unavailable", path=request.url.path, error=str(error) or type(error).__name__)
+        return Problem(slug, UNKNOWN if request.method == "POST" else DETAILS[slug])
     headers = error.headers if isinstance(error, HTTPException) else None
     return Problem(slug, DETAILS.get(slug) or _detail(error), _errors(error), headers)
 

@@ -12,9 +12,7 @@ from nats.aio.client import Client
 
 from adapters.nats.api import NO_MESSAGE, NO_STREAM, ApiError, ask, call
 from adapters.nats.names import STREAM, SUBJECTS
-from domain import catalogue
-from domain.log import Recorded
-from domain.mirror import Line, State
+from domain.mirror import Line, State, Stored
 
 FEW = 30  # up to here single publishes are faster than an atomic batch, which has a floor of 5 ms
 EMPTY = b"null"
@@ -141,26 +139,23 @@ class LogStream:
         }
 
 
-def line(recorded: Recorded) -> Line:
+def line(stored: Stored) -> Line:
     """A fact as a message: CloudEvents 1.0 in binary mode. Personal data stays in Postgres."""
-    fact = recorded.fact
-    assert recorded.position is not None, "Only what has a position is mirrored."
-    name, data, _ = catalogue.dump(fact.event)
     headers = {
         "ce-specversion": "1.0",
-        "ce-id": str(fact.id),
+        "ce-id": stored.id,
         "ce-source": "/postcommit",
-        "ce-type": f"{name}.v{catalogue.version_of(name)}",
-        "ce-subject": fact.stream,
-        "ce-time": fact.at.isoformat().replace("+00:00", "Z"),
-        "ce-sequence": str(fact.version),
+        "ce-type": f"{stored.name}.v{stored.name_version}",
+        "ce-subject": stored.stream,
+        "ce-time": stored.at.isoformat().replace("+00:00", "Z"),
+        "ce-sequence": str(stored.version),
         "content-type": "application/json",
     }
-    if fact.meta.correlation_id:
-        headers["ce-correlationid"] = fact.meta.correlation_id
-    if fact.meta.traceparent:
-        headers["traceparent"] = fact.meta.traceparent
-    return Line(recorded.position, str(fact.id), fact.subject, headers, data)
+    if stored.correlation_id:
+        headers["ce-correlationid"] = stored.correlation_id
+    if stored.traceparent:
+        headers["traceparent"] = stored.traceparent
+    return Line(stored.position, stored.id, stored.subject, headers, stored.data)
 
 
 def _headers(raw: bytes) -> dict[str, str]:

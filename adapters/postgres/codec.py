@@ -7,6 +7,7 @@ import msgspec
 
 from domain import catalogue
 from domain.log import Fact, Meta, Recorded
+from domain.mirror import Stored
 from domain.outcome import Error, Progress
 from domain.task import CancelRequest, Status, Task
 
@@ -54,6 +55,24 @@ def recorded(row: Row) -> Recorded:
         _uuid(row["id"]), row["stream"], row["version"], row["at"], event, META.decode(row["meta"]), row["subject"]
     )
     return Recorded(row["position"], fact)
+
+
+def stored(row: Row) -> Stored:
+    """A fact as the mirror carries it."""
+    told = META.decode(row["meta"])
+    return Stored(
+        row["position"],
+        str(row["id"]),
+        row["stream"],
+        row["version"],
+        row["name"],
+        row["name_version"],
+        row["at"],
+        row["subject"],
+        row["data"].encode(),
+        told.correlation_id,
+        told.traceparent,
+    )
 
 
 def task(row: Row) -> Task:

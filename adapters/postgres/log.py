@@ -74,18 +74,31 @@ class PostgresLog:
         rows = await self._database.fetch("append_entries", *columns(entries))
         written = {row["entry"] for row in rows}
         missed = [entry for number, entry in enumerate(entries) if number not in written]
-        answers = iter(await asyncio.gather(*map(self._first_answer, missed)))
+        answers = iter(await asyncio.gather(*map(self._answer, missed)))
         return [None if number in written else next(answers) for number in range(len(entries))]
 
     async def _write_changed(self, entry: Entry) -> None:
+        if not await self._changes(entry):  # its connection is given back first: the answer needs one, too
+            raise await self._first_answer(entry)
+
+    async def _changes(self, entry: Entry) -> bool:
+        """Whether it was written; if not, its idempotency key was used before."""
         async with self._database.driver() as connection, connection.transaction():
             rows = await connection.fetch(statement("append_entries"), *columns([_without_changed(entry)]))
             if not rows:
-                raise await self._first_answer(entry)
+                return False
             changes = holding.changes(entry)
             settled = await connection.fetch(statement("settle_tasks"), *settle.columns(changes))
             if len(settled) < len(changes):
                 raise Conflict("The task changed meanwhile.")
+        return True
+
+    async def _answer(self, entry: Entry) -> Exception:
+        """What an entry is told that was not written; where that cannot be read, its neighbours are not to suffer."""
+        try:
+            return await self._first_answer(entry)
+        except Unavailable as error:
+            return error
 
     async def _first_answer(self, entry: Entry) -> Replayed:
         once = entry.once

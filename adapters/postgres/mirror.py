@@ -7,8 +7,7 @@ from sqlalchemy import func, select, text
 from adapters.postgres import codec
 from adapters.postgres.database import Database
 from adapters.postgres.tables import cursors, epochs, ledger
-from domain.log import Recorded
-from domain.mirror import Line
+from domain.mirror import Line, Stored
 
 
 class MirroredLedger:
@@ -18,7 +17,7 @@ class MirroredLedger:
         self,
         database: Database,
         cursor: Database,
-        line: Callable[[Recorded], Line],
+        line: Callable[[Stored], Line],
         leads: Callable[[], Awaitable[bool]],
         refill: int,
     ) -> None:
@@ -26,7 +25,7 @@ class MirroredLedger:
         self._line, self._leads, self._refill = line, leads, refill
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
-        return [self._line(codec.recorded(row)) for row in await self._database.fetch("read_ledger", after, limit)]
+        return [self._line(codec.stored(row)) for row in await self._database.fetch("read_ledger", after, limit)]
 
     async def head(self) -> int:
         return await head(self._database)

@@ -17,6 +17,7 @@ import asyncpg
 import uvicorn
 from litestar import Litestar
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from adapters.http.app import create_app, stop
 from adapters.http.service import Service
@@ -42,7 +43,9 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.SerializationError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    DBAPIError,  # as SQLAlchemy tells of the same
 )
+PROBLEMS: dict[type[Exception], str] = {**dict.fromkeys(AWAY, "unavailable"), ProgrammingError: "internal"}
 Ring = Callable[[Mapping[str, list[UUID]]], None]
 Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 
@@ -80,7 +83,7 @@ def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring)
         checks=checks,
         now=clock.now,
         new_id=clock.new_id,
-        problems=dict.fromkeys(AWAY, "unavailable"),
+        problems=PROBLEMS,
     )
 
 
@@ -157,7 +160,7 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2_048)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise Refused(f"The API cannot listen at {where}: {error.strerror or error}.") from error
+        raise Refused(f"The API cannot listen at {where}: {os.strerror(error.errno or 0)}.") from error
 
 
 def _networks(proxies: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -22,7 +22,7 @@ from infra.app import KINDS, QUEUES, READERS, workers
 from infra.clock import Clock
 from infra.roles.reader import read
 from infra.roles.relay import TRANSIENT, Relay
-from infra.roles.run import Refused, ready, until_stopped
+from infra.roles.run import Refused, ready, together, until_stopped
 from infra.roles.worker import Crew
 from infra.settings import Settings
 
@@ -39,7 +39,7 @@ async def relay(settings: Settings) -> None:
     on_bell(link, LOG_BELL, lambda _: role.written.set())
     link.open()
     try:
-        await until_stopped(_all(role.run(), require_nats(link)))
+        await until_stopped(together(role.run(), require_nats(link)))
     finally:
         await link.close()
         await cursor.close()
@@ -76,7 +76,9 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
     link.open()
     beating = asyncio.create_task(crew.beat_loop())
     try:
-        await until_stopped(_all(crew.claim_loop(), crew.poll_loop(), *(_fetch(link, queue, crew) for queue in chosen)))
+        await until_stopped(
+            together(crew.claim_loop(), crew.poll_loop(), *(_fetch(link, queue, crew) for queue in chosen))
+        )
     finally:
         await crew.stop()
         beating.cancel()
@@ -102,7 +104,7 @@ async def reader(settings: Settings) -> None:
     link.open()
     try:
         loops = [read(name, lambda name=name: step(name), bells[name], Clock(), TRANSIENT) for name in READERS]  # type: ignore[misc]
-        await until_stopped(_all(*loops))
+        await until_stopped(together(*loops))
     finally:
         await link.close()
         await database.close()
@@ -123,13 +125,6 @@ async def _fetch(link: Link, queue: str, crew: Crew) -> None:
         with suppress(NatsError):
             await fetcher.run(crew.wanted, crew.hear)
         await asyncio.sleep(1)
-
-
-async def _all(*loops: "asyncio.Future[None] | object") -> None:
-    """Run the loops; the first that fails ends all."""
-    async with asyncio.TaskGroup() as group:
-        for loop in loops:
-            group.create_task(loop)  # type: ignore[arg-type]
 
 
 def _ring_soon(link: Link) -> None:

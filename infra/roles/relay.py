@@ -28,6 +28,7 @@ from domain.mirror import Mirror, NotLeading
 from infra.app import QUEUES
 from infra.clock import Clock
 from infra.roles.lifeline import Lifeline
+from infra.roles.run import together
 from infra.settings import Settings
 
 logger = structlog.get_logger()
@@ -58,8 +59,8 @@ class Relay:
                     while not await leadership.lead():
                         await self.clock.sleep(STANDBY_S)
                     await self._lead(leadership)
-            except* (*TRANSIENT, NotLeading) as errors:
-                logger.warning("relay.stepped_down", error=str(errors.exceptions[0]))
+            except (*TRANSIENT, NotLeading) as error:
+                logger.warning("relay.stepped_down", error=str(error))
             finally:
                 self.leading = False
             await self.clock.sleep(STANDBY_S)
@@ -68,13 +69,14 @@ class Relay:
         logger.info("relay.leads")
         self.leading = True
         ledger = MirroredLedger(self.database, self.cursor, line, leadership.leads, self.settings.refill)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._sequence(leadership))
-            group.create_task(self._heartbeat(leadership))
-            group.create_task(self._mirror(ledger))
-            group.create_task(self._lifeline().run())
-            group.create_task(self._provision(ledger))
-            group.create_task(self._forget())
+        await together(
+            self._sequence(leadership),
+            self._heartbeat(leadership),
+            self._mirror(ledger),
+            self._lifeline().run(),
+            self._provision(ledger),
+            self._forget(),
+        )
 
     async def _sequence(self, leadership: Leadership) -> None:
         """Number what was written: at the bell, and without one at least ten times a second."""
@@ -170,7 +172,11 @@ class Relay:
             return None
         if state is None:
             return None
-        return {queue: position for queue, position in found.items() if position is not None}, state.first
+        heard = {queue: position for queue, position in found.items() if position is not None}
+        for queue, position in heard.items():
+            if position + 1 < state.first:  # age or size took what no worker had fetched: the bells ring for it again
+                logger.warning("relay.queue_behind_stream", queue=queue, delivered=position, first=state.first)
+        return heard, state.first
 
     async def _forget(self) -> None:
         """Idempotency keys are kept for seven days."""

@@ -1,7 +1,6 @@
 """`make bench`: idle latency from the POST to the handler's start, and how many tasks a second are accepted.
 
-Everything runs on this machine in one run, so look at the ratios: the same rows written by a bare INSERT of asyncpg stand
-beside our figures."""
+Everything runs on this machine in one run, so look at the ratios: bare INSERTs of asyncpg stand beside our figures."""
 
 import asyncio
 import json

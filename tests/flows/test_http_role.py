@@ -40,8 +40,8 @@ async def serving(dsn: str) -> AsyncIterator[tuple[Process, AsyncClient]]:
     await database.close()
     process = await start(dsn, port)
     try:
-        client = AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer secret"}, timeout=30)
-        async with client:
+        key = {"Authorization": "Bearer secret"}
+        async with AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=key, timeout=30) as client:
             await wait_for(client, 200)
             yield process, client
     finally:
@@ -86,11 +86,12 @@ async def test_without_nats_the_api_is_degraded_and_takes_everything(dsn: Callab
         await requested(http)
 
 
-async def test_while_postgres_is_away_the_api_says_so_and_comes_back(servers: Servers, dsn: Callable[[str], str]) -> None:
+async def test_while_postgres_is_away_the_api_says_so(servers: Servers, dsn: Callable[[str], str]) -> None:
     async with serving(dsn("postcommit")) as (_, http):
         servers.postgres.kill()
         try:
-            for method, path in (("POST", "/v1/tasks"), ("GET", "/v1/tasks"), ("GET", "/v1/balance"), ("GET", "/v1/events")):
+            reads = [("GET", f"/v1/{path}") for path in ("tasks", "balance", "events", "audit")]
+            for method, path in [("POST", "/v1/tasks"), *reads]:
                 answer = await http.request(method, path, json=PROBE if method == "POST" else None)
                 assert_problem(answer, 503, "unavailable")
                 assert answer.headers["retry-after"] == "1"
@@ -124,7 +125,7 @@ async def test_a_frozen_postgres_is_noticed_within_a_second(servers: Servers, ds
 
 
 @pytest.mark.parametrize("reason", ["port", "schema"])
-async def test_what_cannot_start_says_why_in_one_sentence(servers: Servers, dsn: Callable[[str], str], reason: str) -> None:
+async def test_what_cannot_start_says_why(servers: Servers, dsn: Callable[[str], str], reason: str) -> None:
     if reason == "port":
         process = await start(dsn("postcommit"), servers.home.ports["nats"])
         wanted = f"The API cannot listen at 127.0.0.1:{servers.home.ports['nats']}: Address already in use.\n"

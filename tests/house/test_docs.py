@@ -1,0 +1,58 @@
+"""Is what the documents say there?"""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = {"up", "api", "relay", "worker", "reader", "migrate", "demo", "check", "config", "keys"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there."
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_named_exists(page):
+    known = {f"POSTCOMMIT_{field.name.upper()}" for field in fields(Settings)} | {"POSTCOMMIT_CONFIG"}
+    named = set(re.findall(r"\bPOSTCOMMIT_[A-Z_]*[A-Z]\b", page.read_text()))
+    assert named <= known
+
+
+def test_every_test_that_the_readme_names_exists():
+    named = re.findall(r"`(tests/[\w/.]+?)(?:::(\w+))?`", (ROOT / "README.md").read_text())
+    for path, name in named:
+        assert (ROOT / path).exists(), f"The README names {path}, which is not there."
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path} has no test {name}."
+
+
+def test_every_command_that_is_documented_answers():
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"\bpostcommit ([a-z]+)\b", text)) & COMMANDS
+    assert named >= {"up", "check", "config", "migrate", "demo"}
+    for command in sorted(named):
+        answer = subprocess.run(
+            [sys.executable, "-m", "infra.cli", command, "--help"], capture_output=True, text=True, timeout=30
+        )
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"`?make ([a-z-]+)`?", (ROOT / "README.md").read_text())
+    assert set(named) <= set(targets)
+
+
+def test_a_kind_is_one_line_in_the_app():
+    from infra.app import KINDS, WORKERS
+
+    assert len(KINDS) == len(WORKERS), "Two kinds have one name."

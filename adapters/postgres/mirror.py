@@ -22,6 +22,8 @@ class MirroredLedger:
         refill: int,
     ) -> None:
         self._database, self._cursor = database, cursor
+        self._reached: int | None = None
+        self._told: int | None = None
         self._line, self._leads, self._refill = line, leads, refill
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
@@ -49,9 +51,18 @@ class MirroredLedger:
         return await self.epoch()
 
     async def reached(self, position: int) -> None:
+        """Remembered here, and written by `tell`: the stream itself knows better where it stands."""
+        self._reached = position
+
+    async def tell(self) -> None:
+        """Write the position reached, if it is another than before."""
+        position = self._reached
+        if position is None or position == self._told:
+            return
         async with self._cursor.core() as connection:
             query = cursors.update().where(cursors.c.name == "mirror", cursors.c.position != position)
             await connection.execute(query.values(position=position, at=func.clock_timestamp()))
+        self._told = position
 
 
 async def head(database: Database) -> int:

@@ -53,7 +53,7 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
     log = PostgresLog(database)
     name = _name("worker")
     link = Link(broker(settings.nats, "worker", name))
-    chosen = [queue for queue in (queues or settings.queues or QUEUES)]
+    chosen = list(queues or settings.queues or QUEUES)
     if unknown := sorted(set(chosen) - set(QUEUES)):
         raise Refused(f"There is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}.")
     crew = Crew(

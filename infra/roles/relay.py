@@ -36,6 +36,7 @@ BATCH = 5_000  # outbox rows in one statement
 STANDBY_S = 0.5
 BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
 VERIFY_S = 2.0
+TELL_S = 0.25
 NATS_ERRORS = (ApiError, NoAnswer, ConnectionError, OSError)
 TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE, *AGAIN)
 
@@ -73,6 +74,7 @@ class Relay:
             self._sequence(leadership),
             self._heartbeat(leadership),
             self._mirror(ledger),
+            self._tell(ledger),
             self._lifeline().run(),
             self._provision(ledger),
             self._forget(),
@@ -119,6 +121,12 @@ class Relay:
             except NATS_ERRORS:
                 await self.clock.sleep(0.5)
             await _rung(self.numbered, 0.0 if mirror.last is None else IDLE_S * 5)
+
+    async def _tell(self, ledger: MirroredLedger) -> None:
+        """The mirror's cursor is for those who watch it: a few times a second is enough."""
+        while True:
+            await ledger.tell()
+            await self.clock.sleep(TELL_S)
 
     def _stream(self) -> LogStream:
         settings = self.settings

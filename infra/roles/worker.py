@@ -40,6 +40,7 @@ class Run:
     progress: Progress | None = None  # the latest, for the next heartbeat
     logged: Task | None = None  # with the progress that the log knows
     cancelled: bool = False
+    ended: bool = False  # how is known, and about to be written: nothing stops that any more
 
 
 @dataclass(slots=True)
@@ -179,6 +180,7 @@ class Crew:
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:
         """Tell how it ended, until the row knows: at once, or after Postgres has come back."""
+        run.ended = True
         held, state = run.held, run.held.task
         kind = self.workers[state.kind].kind
         while True:
@@ -232,7 +234,7 @@ class Crew:
     async def _tell(self, change: Change) -> None:
         """Progress in flight when the task ends is dropped."""
         run = self.runs.get(change.id)
-        if run is None or run.running is None or run.running.done():
+        if run is None or run.ended:
             return
         try:
             await self._lane.do(change)
@@ -266,7 +268,7 @@ class Crew:
 
     def _after_beat(self, run: Run, cancel_requested: bool | None) -> None:
         """The row says that the task is somebody else's (None), or is to be cancelled."""
-        if run.running is None or run.running.done() or run.cancelled:
+        if run.running is None or run.ended or run.cancelled:
             return
         if cancel_requested is None or cancel_requested:
             run.cancelled = True
@@ -284,7 +286,7 @@ class Crew:
             await asyncio.wait(running, timeout=self.grace_s)
         left = list(self.runs.values())
         for run in left:
-            if run.running is not None:
+            if run.running is not None and not run.ended:
                 run.running.cancel()
         await asyncio.gather(*(self._give_back(run) for run in left))
         await self._lane.drain()

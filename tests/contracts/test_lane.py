@@ -79,7 +79,9 @@ async def test_only_the_offender_is_refused(statements: Statements) -> None:
     answers = await asyncio.gather(*doing, return_exceptions=True)
     [refused] = [answer for answer in answers if isinstance(answer, Exception) and not isinstance(answer, ValueError)]
     assert isinstance(refused, Bad) and answers[100] is refused
-    assert [a for n, a in enumerate(answers) if n not in (13, 100)] == [n * 10 for n in range(200) if n not in (13, 100)]
+    assert [a for n, a in enumerate(answers) if n not in (13, 100)] == [
+        n * 10 for n in range(200) if n not in (13, 100)
+    ]
     assert len(statements.run_with) < 20  # by halves, not one by one
 
 

@@ -65,12 +65,18 @@ async def test_nobody_changes_the_log(
 ) -> None:
     await PostgresLog(database).append(making.new_task()[1])
     async with database.driver() as connection:
-        await connection.execute("INSERT INTO postcommit.ledger SELECT 1, id FROM postcommit.events ON CONFLICT DO NOTHING")
-    statement = {
-        "UPDATE": f"UPDATE postcommit.{table} SET {'name' if table == 'events' else 'position'} = DEFAULT",
-        "DELETE": f"DELETE FROM postcommit.{table}",
-        "TRUNCATE": f"TRUNCATE postcommit.{table} CASCADE",
-    }[verb].replace("position = DEFAULT", "position = position + 100").replace("name = DEFAULT", "name = 'x'")
+        await connection.execute(
+            "INSERT INTO postcommit.ledger SELECT 1, id FROM postcommit.events ON CONFLICT DO NOTHING"
+        )
+    statement = (
+        {
+            "UPDATE": f"UPDATE postcommit.{table} SET {'name' if table == 'events' else 'position'} = DEFAULT",
+            "DELETE": f"DELETE FROM postcommit.{table}",
+            "TRUNCATE": f"TRUNCATE postcommit.{table} CASCADE",
+        }[verb]
+        .replace("position = DEFAULT", "position = position + 100")
+        .replace("name = DEFAULT", "name = 'x'")
+    )
     connection = await asyncpg.connect(dsn(role))
     try:
         if role == "postgres":  # replication skips ordinary triggers
@@ -212,7 +218,7 @@ async def test_one_key_from_many_foreign_transactions_makes_one_task(database: D
         ("no_such_kind", "{}", None, "The kind 'no_such_kind' is unknown"),
         (None, "{}", None, "The kind NULL is unknown"),
         ("send_card", '{"address": "a", "text": "b", "shape": 1}', None, "has no field 'shape'"),
-        ("send_card", '{"address": "a"}', None, "needs the field text"),
+        ("send_card", '{"address": "a"}', None, "needs the field .text"),
         ("send_card", "[]", None, "must be a JSON object"),
         ("send_card", '"text"', None, "must be a JSON object"),
         ("send_card", "null", None, "must be a JSON object"),
@@ -249,7 +255,9 @@ async def test_idempotency_keys_are_forgotten_after_seven_days_and_not_before(
         aged = f"UPDATE postcommit.idempotency SET created_at = now() - interval '{age}' WHERE key = $1"
         await admin.execute(aged, key.key)
     assert len(await database.fetch("forget_keys")) == 1
-    left = await admin.fetch("SELECT key FROM postcommit.idempotency WHERE key = ANY ($1)", [k.key for k in keys.values()])
+    left = await admin.fetch(
+        "SELECT key FROM postcommit.idempotency WHERE key = ANY ($1)", [k.key for k in keys.values()]
+    )
     assert [row["key"] for row in left] == [keys["6 days 23 hours"].key]
     assert await database.fetch("forget_keys") == []
     await admin.close()

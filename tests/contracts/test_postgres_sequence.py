@@ -37,7 +37,9 @@ async def database(address: str) -> AsyncIterator[Database]:
 
 def story(id: UUID, after: int, count: int) -> Entry:
     """Facts of one stream after a version; no row keeps up with them."""
-    facts, _ = making.facts(id, Task(version=after, queue="default", kind="probe"), [task.Progressed(done=1, total=1)] * count)
+    facts, _ = making.facts(
+        id, Task(version=after, queue="default", kind="probe"), [task.Progressed(done=1, total=1)] * count
+    )
     return Entry(tuple(facts))
 
 

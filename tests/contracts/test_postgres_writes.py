@@ -24,7 +24,8 @@ from tests import making
 DONE = task.Completed(result=1)
 EVERYTHING = """
 SELECT (SELECT count(*) FROM postcommit.events), (SELECT count(*) FROM postcommit.outbox),
-       (SELECT count(*) FROM postcommit.idempotency), (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM postcommit.tasks t)
+       (SELECT count(*) FROM postcommit.idempotency),
+       (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM postcommit.tasks t)
 """
 
 

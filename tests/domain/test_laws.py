@@ -142,7 +142,7 @@ events: dict[Any, st.SearchStrategy[Event]] = {
     account.Registered: st.builds(
         account.Registered,
         email=st.from_regex(r"[a-z]{1,9}@[a-z]{1,9}\.org", fullmatch=True),
-        name=st.text(st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f"), min_size=1, max_size=9),
+        name=st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=9),
     ),
 }
 

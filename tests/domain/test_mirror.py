@@ -216,7 +216,7 @@ async def happen(world: World) -> str:
         [30, 6, 20, 2, 4, 3, 4, 2, 1, 1, 1, 1, 1],
     )[0]  # fmt: skip
     match name, bus.stream:
-        case ("step" | "verify"), _:
+        case (("step" | "verify"), _):
             await world.run(verify=name == "verify")
         case "append", _:
             ledger.append(random.randint(1, 6))
@@ -224,7 +224,7 @@ async def happen(world: World) -> str:
             world.restart()
         case "late", _ if bus.late:
             bus.take(*bus.late.pop(random.randrange(len(bus.late))))
-        case ("calm" | "trouble"), _:
+        case (("calm" | "trouble"), _):
             bus.trouble = 0.0 if name == "calm" else 0.3
         case "deposed", _:
             ledger.leader = not ledger.leader

@@ -151,11 +151,12 @@ def import_keys() -> int:
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 refused at the start."""
+    from infra.migrate import WrongSchema
     from infra.settings import BadSetting
 
     try:
         code = app()
-    except BadSetting as error:
+    except (BadSetting, WrongSchema) as error:
         print(error, file=sys.stderr)
         code = 78
     sys.exit(code or 0)

@@ -5,6 +5,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
 from adapters.postgres.database import Database, address
 
@@ -16,10 +18,17 @@ class WrongSchema(Exception):
 
 
 def upgrade(owner: str) -> None:
-    """Run every migration that is missing, as the schema's owner. `owner` is a postgresql:// address."""
+    """Run every migration that is missing, as the schema's owner. `owner` is a postgresql:// address.
+
+    Raises WrongSchema where the database has a version that this program does not know."""
     config = _config()
     config.attributes["address"] = address(owner)
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        if not isinstance(error.__cause__, ResolutionError):
+            raise
+        raise _too_new(str(error.__cause__.argument)) from error
 
 
 def head() -> str:
@@ -37,7 +46,11 @@ async def require(database: Database) -> None:
             f"The schema is too old: it is at {found}, this program needs {wanted}. Run `postcommit migrate`."
         )
     if found > wanted:
-        raise WrongSchema(f"The schema is too new: it is at {found}, this program knows {wanted}. Upgrade the program.")
+        raise _too_new(found)
+
+
+def _too_new(found: str) -> WrongSchema:
+    return WrongSchema(f"The schema is too new: it is at {found}, this program knows {head()}. Upgrade the program.")
 
 
 def _config() -> Config:

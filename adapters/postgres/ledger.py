@@ -11,7 +11,8 @@ import asyncpg
 from adapters.postgres.database import GONE, Unavailable, statement
 
 LEADER = 0x72656C61  # the advisory lock of the relay
-LOW_EVERY_S = 1.0
+MOST_BEYOND = 200_000
+LOW_EVERY_S = 0.25  # how often a gap in the outbox's numbers is looked at
 SETTINGS = {
     "application_name": "postcommit relay leader",
     "idle_session_timeout": "3s",  # Postgres itself ends the session of a frozen leader, and with it the lock
@@ -32,6 +33,7 @@ class Leadership:
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
         self._low = 0  # every outbox row up to here was moved, and none can appear there any more
+        self._beyond: set[int] = set()  # moved rows above `low`, where numbers between are missing
         self._mark: tuple[int, int] | None = None  # (outbox number, transaction) of the next low
         self._marked_at = 0.0
         self._busy = asyncio.Lock()  # a connection does one thing at a time
@@ -76,14 +78,33 @@ class Leadership:
         A position that another leader has taken meanwhile raises UniqueViolationError: nothing was moved, try again."""
         async with self._busy:
             settled = await self._settled()
-            row = await self._connection.fetchrow(statement("sequence_outbox"), self._low, limit)
-            assert row is not None
-            if row["moved"] < limit:
-                await self._raise_low(settled)
-            return int(row["moved"])
+            moved = await self._connection.fetchval(statement("sequence_outbox"), self._low, limit)
+            self._beyond.update(moved)
+            if len(moved) < limit:
+                self._raise_low(settled)
+                await self._mark_gap()
+            return len(moved)
+
+    def _raise_low(self, settled: int | None) -> None:
+        """Skip the dead rows at the outbox's beginning: what was moved without a gap, and what `settled` covers."""
+        if settled is not None:
+            self._low, self._mark = max(self._low, settled), None
+            self._beyond = {number for number in self._beyond if number > self._low}
+        if len(self._beyond) > MOST_BEYOND:  # a transaction is open for very long; when it ends, `settled` covers all
+            self._beyond = {max(self._beyond)}
+        while self._low + 1 in self._beyond:
+            self._low += 1
+            self._beyond.remove(self._low)
+
+    async def _mark_gap(self) -> None:
+        """Numbers are missing: they belong to transactions that run, were rolled back, or were another leader's."""
+        if self._beyond and self._mark is None:
+            number = await self._connection.fetchval(statement("last_outbox_number"))
+            self._mark = number, await self._connection.fetchval(statement("next_transaction"))
+            self._marked_at = time.monotonic()
 
     async def _settled(self) -> int | None:
-        """The outbox number up to which no row can appear any more, where a new one is known.
+        """The number up to which no row can appear any more, where a gap waits for one.
 
         A transaction gets its id before its outbox numbers: once every transaction that was running after the number
         was handed out has ended, what is not visible up to that number never will be."""
@@ -92,12 +113,3 @@ class Leadership:
         self._marked_at = time.monotonic()
         number, transaction = self._mark
         return number if await self._connection.fetchval(statement("oldest_transaction")) >= transaction else None
-
-    async def _raise_low(self, settled: int | None) -> None:
-        """Skip the dead rows at the outbox's beginning, now that everything up to `settled` was moved."""
-        if settled is not None:
-            self._low, self._mark = settled, None
-        if self._mark is None:
-            number = await self._connection.fetchval(statement("last_outbox_number"))
-            self._mark = number, await self._connection.fetchval(statement("next_transaction"))
-            self._marked_at = time.monotonic()

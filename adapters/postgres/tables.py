@@ -121,6 +121,7 @@ tasks = Table(  # the folded state of every task, written in the same statement 
     Index("tasks_scheduled", "due_at", postgresql_where=text("status = 'scheduled'")),
     Index("tasks_in_progress", "id", postgresql_where=text("status = 'in_progress'")),
     Index("tasks_by", "by", "id"),
+    Index("tasks_failed", "id", postgresql_where=text("status = 'failed'")),  # what an operator looks for
     postgresql_with={"fillfactor": "50", "autovacuum_vacuum_scale_factor": "0.02"},
 )
 

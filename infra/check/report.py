@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.postgres.database import Database
 from infra.check.run import check
-from infra.settings import load
+from infra.settings import BadSetting, load
 
 
 async def report(home: Path | None, as_json: bool) -> int:
@@ -33,5 +33,8 @@ def _addresses(home: Path | None) -> tuple[str, str]:
     if home is None:
         settings = load()
         return settings.postgres, settings.nats
-    run = json.loads((home / "run.json").read_text())
+    try:
+        run = json.loads((home / "run.json").read_text())
+    except FileNotFoundError:
+        raise BadSetting(f"Nothing runs on {home}: there is no {home / 'run.json'}.") from None
     return run["postgres"], run["nats"]

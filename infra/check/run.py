@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nats
+from nats.errors import Error as NatsError
 from sqlalchemy import text
 
+from adapters.nats.api import NoAnswer
 from adapters.postgres.database import Database
 from adapters.postgres.queries import PostgresQueries
 from infra.check import folds, stream
@@ -45,8 +47,24 @@ def queries() -> list[tuple[str, str]]:
 
 
 async def _stream(database: Database, nats_url: str) -> list[str]:
-    client = await nats.connect(nats_url, connect_timeout=2, max_reconnect_attempts=1, allow_reconnect=False)
+    try:
+        client = await nats.connect(
+            nats_url,
+            connect_timeout=2,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # of the first connection too
+            reconnect_time_wait=0.1,
+            error_cb=_unheard,
+        )
+    except (OSError, NatsError, TimeoutError) as error:
+        return [f"NATS cannot be asked: {error or type(error).__name__}"]
     try:
         return await stream.differing_from_the_ledger(database, client)
+    except (OSError, NatsError, NoAnswer, TimeoutError) as error:
+        return [f"NATS cannot be asked: {error or type(error).__name__}"]
     finally:
         await client.close()
+
+
+async def _unheard(_: Exception) -> None:
+    """What goes wrong is told as a finding."""

@@ -36,7 +36,8 @@ async def differing_from_the_ledger(database: Database, client: Client) -> list[
             wanted = await _ledger(database, position)
         if wanted.get(position) != id:
             wrong.append(
-                f"position {position}: the stream has {id or 'a foreign message'}, the ledger {wanted[position]}"
+                f"position {position}: the stream has {id or 'a foreign message'}, "
+                f"the ledger {wanted.get(position, 'nothing')}"
             )
     if expected <= min(state.last, top):
         wrong.append(f"the stream ends at {expected - 1}, and says {state.last}")

@@ -159,6 +159,8 @@ async def _run(step: Command) -> None:
         code = await ended(process)
     finally:
         process.kill()
+    if code == EX_CONFIG:
+        raise Refused(f"The step {step.name} cannot run with these settings, {tail(step.log)}")
     if code:
         raise Failed(f"{step.name} ended with code {code}, {tail(step.log)}")
 

@@ -115,7 +115,8 @@ async def require_nats(link: Link) -> None:
     await link.wait()
     version = link.client.connected_server_version
     if (version.major, version.minor) < OLDEST_NATS:
-        raise Refused(f"NATS has version {version}, and postcommit needs 2.14 or newer.")
+        found = f"{version.major}.{version.minor}.{version.patch}"
+        raise Refused(f"NATS has version {found}, and postcommit needs 2.14 or newer.")
 
 
 async def _fetch(link: Link, queue: str, crew: Crew) -> None:

@@ -67,6 +67,7 @@ class Crew:
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _beat: asyncio.Event = field(default_factory=asyncio.Event)
     _heard_at: float = 0.0
+    _claiming: asyncio.Task[None] | None = None
     _lane: Lane[Change, bool] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +113,8 @@ class Crew:
             await self._news.wait()
             self._news.clear()
             while self.heard and len(self.runs) < self.slots and not self.stopping:
-                await self._claim_some()
+                self._claiming = asyncio.create_task(self._claim_some())
+                await asyncio.shield(self._claiming)  # what was claimed is held, also by a worker that is to stop
 
     async def _claim_some(self) -> None:
         ids = list(self.heard)[: self.slots - len(self.runs)]
@@ -279,6 +281,8 @@ class Crew:
     async def stop(self) -> None:
         """No new claims; what runs gets its grace; the rest is given back at once."""
         self.stopping = True
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
         self.heard.clear()
         self._news.set()
         running = [run.running for run in self.runs.values() if run.running is not None]

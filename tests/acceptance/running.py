@@ -149,12 +149,12 @@ def up(home: Path, *options: str, environ: Mapping[str, str] = QUICK) -> Iterato
         process.wait(60)
 
 
-def starting(home: Path, *options: str, environ: Mapping[str, str] = QUICK) -> "subprocess.Popen[str]":
+def starting(home: Path, *options: str, port: int = 0, environ: Mapping[str, str] = QUICK) -> "subprocess.Popen[str]":
     """`postcommit up` without waiting for it; what it says to people goes to talk.log in the directory."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "talk.log").open("a") as talk:
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.cli", "up", "--home", str(home), "--port", "0", *options],
+            [sys.executable, "-m", "infra.cli", "up", "--home", str(home), "--port", str(port), *options],
             env=os.environ | environ,
             cwd=ROOT,
             stdout=subprocess.PIPE,

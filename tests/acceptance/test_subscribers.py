@@ -4,10 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import asyncpg
 import pytest
-from nats.js.api import DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from adapters.postgres.request import request
 from domain.probe import KIND, Request
@@ -61,7 +62,6 @@ async def _subscribed(service: Running) -> AsyncIterator[Heard]:
         heard.append((message.metadata.sequence.stream, message.subject))  # type: ignore[attr-defined]
 
     async with service.nats("nats") as nats:
-        await nats.jetstream().subscribe(
-            "", stream="LOG", ordered_consumer=True, deliver_policy=DeliverPolicy.ALL, cb=hear
-        )
+        from_the_start = ConsumerConfig(name=f"test-{uuid4()}", deliver_policy=DeliverPolicy.ALL)
+        await nats.jetstream().subscribe(">", stream="LOG", ordered_consumer=True, config=from_the_start, cb=hear)
         yield heard

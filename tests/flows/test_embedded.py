@@ -120,8 +120,32 @@ ALLOWED = [
     ("subscriber", "$JS.API.CONSUMER.CREATE.LOG.billing.events.v1.order.>"),
     ("subscriber", "$JS.API.CONSUMER.MSG.NEXT.LOG.billing"),
     ("subscriber", "$JS.ACK._.x.LOG.billing.1.1.1.1.1"),
+    ("subscriber", "$JS.API.DIRECT.GET.LOG"),
+    ("subscriber", "$JS.API.STREAM.INFO.LOG"),
+    ("relay", "tasks.v1.email.email_welcome.queued.1"),
+    ("relay", "$JS.API.STREAM.DELETE.LOG"),
+    ("relay", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.worker-email-v1"),
 ]
 DENIED = [
+    ("api", "tasks.v1.email.email_welcome.queued.1"),
+    ("api", "$JS.API.STREAM.CREATE.LOG"),
+    ("api", "$JS.API.CONSUMER.MSG.NEXT.LOG.worker-email-v1"),
+    ("worker", "events.v1.order.placed.1"),
+    ("worker", "$JS.API.STREAM.DELETE.LOG"),
+    ("worker", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.worker-email-v1"),
+    ("worker", "$JS.API.CONSUMER.DELETE.LOG.worker-email-v1"),
+    ("worker", "$JS.ACK.LOG.billing.1.1.1.1.1.1"),
+    ("reader", "events.v1.order.placed.1"),
+    ("reader", "tasks.v1.email.email_welcome.queued.1"),
+    ("reader", "$JS.API.STREAM.PURGE.LOG"),
+    ("subscriber", "tasks.v1.email.email_welcome.queued.1"),
+    ("subscriber", "bells.v1.queue.email"),
+    ("subscriber", "$JS.API.STREAM.CREATE.LOG"),
+    ("subscriber", "$JS.API.STREAM.DELETE.LOG"),
+    ("subscriber", "$JS.API.STREAM.PURGE.LOG"),
+    ("subscriber", "$JS.API.STREAM.MSG.DELETE.LOG"),
+    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG"),
+    ("subscriber", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.worker-email-v1"),
     ("api", "events.v1.order.placed.1"),
     ("api", "$JS.API.STREAM.DELETE.LOG"),
     ("worker", "tasks.v1.email.email_welcome.queued.1"),
@@ -163,6 +187,9 @@ def test_nobody_hears_the_answers_of_another(servers: Servers) -> None:
     assert not asyncio.run(_may_subscribe(servers, "worker", "_INBOX_relay.x"))
     assert not asyncio.run(_may_subscribe(servers, "subscriber", "tasks.v1.>"))
     assert not asyncio.run(_may_subscribe(servers, "reader", ">"))
+    assert not asyncio.run(_may_subscribe(servers, "subscriber", "_INBOX_worker.fetch.>"))
+    assert not asyncio.run(_may_subscribe(servers, "subscriber", "bells.v1.>"))
+    assert not asyncio.run(_may_subscribe(servers, "api", "events.v1.>"))
 
 
 def test_a_directory_has_one_supervisor(servers: Servers) -> None:

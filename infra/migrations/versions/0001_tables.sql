@@ -72,6 +72,8 @@ CREATE TABLE postcommit.tasks (
 ----
 CREATE INDEX tasks_by ON postcommit.tasks (by, id)
 ----
+CREATE INDEX tasks_failed ON postcommit.tasks (id) WHERE status = 'failed'
+----
 CREATE INDEX tasks_in_progress ON postcommit.tasks (id) WHERE status = 'in_progress'
 ----
 CREATE INDEX tasks_queued ON postcommit.tasks (queue, due_at, id) WHERE status = 'queued'

@@ -20,7 +20,7 @@ class Right(StrEnum):
 
 
 RIGHTS: dict[Scope, frozenset[Right]] = {
-    Scope.CLIENT: frozenset({Right.WRITE, Right.READ_TASKS, Right.READ_ACCOUNTS, Right.READ_MAIL}),
+    Scope.CLIENT: frozenset({Right.WRITE, Right.READ_TASKS, Right.READ_ACCOUNTS}),
     Scope.WORKER: frozenset({Right.READ_TASKS}),
     Scope.AUDITOR: frozenset(Right) - {Right.WRITE},
     Scope.OPERATOR: frozenset(Right),

@@ -71,7 +71,7 @@ class Ledger(Protocol):
     async def head(self) -> int: ...
 
     async def refill_from(self) -> int:
-        """Where a stream that is made anew begins: far enough back for every open task."""
+        """Where a stream that is made anew begins."""
 
     async def leads(self) -> bool: ...
 
@@ -104,10 +104,10 @@ class Mirror:
             lines = bounded(await self.ledger.lines(self.last, MOST_LINES))
             if not lines:
                 return 0
+            self._failed += 1  # until it is known to be stored
             await self.bus.publish(lines, self.last)
         except self.failures as error:
             self.last = None
-            self._failed += 1
             self.say("mirror.failed", error=str(error), in_a_row=self._failed)
             raise
         self._failed = 0

@@ -9,6 +9,7 @@ import msgspec
 
 T = TypeVar("T")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")  # one part of a NATS subject
+ADDRESS = re.compile(r"[^\s<>\"'(),;:@]{1,64}@[^\s<>\"'(),;:@]{1,255}")
 PERSONAL = "personal"
 Personal = Annotated[T, msgspec.Meta(extra={PERSONAL: True})]
 """Marks a field that tells of a person. Such fields are stored apart, so that they can be encrypted for each person."""
@@ -16,6 +17,11 @@ Personal = Annotated[T, msgspec.Meta(extra={PERSONAL: True})]
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of everything that is stored: immutable, typed, and strict about unknown fields."""
+
+
+def cleaned(text: str, most: int) -> str:
+    """Words of others as they may be stored for ever: valid Unicode, bounded, and without mail addresses."""
+    return ADDRESS.sub("<address>", text[: 2 * most].encode("utf-8", "replace").decode())[:most]
 
 
 def is_token(text: str) -> bool:

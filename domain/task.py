@@ -30,7 +30,6 @@ from domain.record import Personal, Record
 
 MOST_LOST = 20  # holders that one task may lose before it fails: a task that kills its worker must not loop for ever
 STEP = 0.05  # the smallest progress worth a line in the log
-SYSTEM = "system"
 
 # What is said of a task.
 
@@ -277,7 +276,8 @@ def report(task: Task, turn: int, progress: Progress) -> list[Event]:
 
 
 def _share(progress: Progress | None) -> float:
-    return progress.done / progress.total if progress and progress.total > 0 else 0.0
+    """From 0 to 1, so that one attempt writes a bounded number of lines."""
+    return min(max(progress.done / progress.total, 0.0), 1.0) if progress and progress.total > 0 else 0.0
 
 
 def finish(task: Task, kind: AnyKind, turn: int, ended: Outcome, now: datetime, chance: float) -> list[Event]:

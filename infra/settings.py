@@ -83,7 +83,9 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 
 def _mask(url: str) -> str:
+    """The address without what stands before the @, but for the user's name, and without its query."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    shown = (f"{name}:***@" if colon else "***@") if at else ""
+    return urlunsplit(parts._replace(netloc=shown + host, query="***" if parts.query else ""))

@@ -11,7 +11,7 @@ from adapters.http.desk import Call
 from adapters.http.shown import ok
 
 MOST_ITEMS = 1_000
-LARGEST = 2**63 - 1
+LARGEST = 2**62  # room is left for a limit to be added
 Limit = Annotated[int, QueryParameter(ge=1)]  # more than MOST_ITEMS means MOST_ITEMS
 Text = Annotated[str | None, QueryParameter(pattern=r"^[^\x00]*$", max_length=256)]  # as Postgres can compare it
 Position = Annotated[int, QueryParameter(ge=0, le=LARGEST)]

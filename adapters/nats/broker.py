@@ -1,6 +1,8 @@
 """The connection to NATS. FastStream owns it; while NATS is away everything else goes on."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,36 +13,39 @@ from nats.aio.client import Client
 logger = structlog.get_logger()
 
 
-def broker(url: str, role: str, name: str) -> NatsBroker:
-    """A broker that never gives up: NATS may be away for hours.
-
-    `role` is the user's: its private inboxes begin with _INBOX_<role>."""
-
-    async def on_error(error: Exception) -> None:
-        logger.warning("nats.error", role=role, error=str(error) or type(error).__name__)
-
-    return NatsBroker(
-        url,
-        name=name,
-        inbox_prefix=f"_INBOX_{role}",
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        connect_timeout=2,
-        ping_interval=5,
-        max_outstanding_pings=2,
-        drain_timeout=2,
-        pending_size=4 * 1024 * 1024,
-        error_cb=on_error,
-        logger=None,
-    )
-
-
 class Link:
-    """A broker whose connection is made in the background, so that no role waits for NATS."""
+    """A connection that is made in the background, so that no role waits for NATS, and that never gives up.
 
-    def __init__(self, broker: NatsBroker) -> None:
-        self.broker = broker
+    `role` is the user's: its private inboxes begin with _INBOX_<role>. Where the server closes the connection for good
+    (the password was changed, say), the process is asked to end, so that it is started again and says why."""
+
+    def __init__(self, url: str, role: str, name: str) -> None:
+        self._role = role
         self._starting: asyncio.Task[None] | None = None
+        self._closing = False
+        self.broker = NatsBroker(
+            url,
+            name=name,
+            inbox_prefix=f"_INBOX_{role}",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            connect_timeout=2,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            drain_timeout=2,
+            pending_size=4 * 1024 * 1024,
+            error_cb=self._failed,
+            closed_cb=self._closed,
+            logger=None,
+        )
+
+    async def _failed(self, error: Exception) -> None:
+        logger.warning("nats.error", role=self._role, error=str(error) or type(error).__name__)
+
+    async def _closed(self) -> None:
+        if not self._closing and self._starting is not None and self._starting.done():
+            logger.error("nats.closed_for_good", role=self._role)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def open(self) -> None:
         """Begin to connect; returns at once."""
@@ -71,6 +76,7 @@ class Link:
 
     async def close(self) -> None:
         """Leave, within seconds, whether there is a connection or not."""
+        self._closing = True
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             return

@@ -1,5 +1,6 @@
 """The durable consumers of the workers: one a queue. Made and compared by the relay, never by a worker."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nats.aio.client import Client
@@ -16,14 +17,14 @@ async def delivered(client: Client, queue: str) -> int | None:
     return None if info is None else int(info["delivered"]["stream_seq"])
 
 
-async def ensure(client: Client, queue: str, start: int) -> bool:
-    """Make the queue's durable, or bring its settings up to date; `start` is the first position of a new one.
+async def ensure(client: Client, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
+    """Make the queue's durable, or bring its settings up to date; `start` answers with the first position of a new one.
 
     Answers whether it was made anew."""
     wanted = _config(queue)
     info = await _info(client, queue)
     if info is None:
-        wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(start, 1)}
+        wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(await start(), 1)}
     elif all(info["config"].get(name) == value for name, value in wanted.items()):
         return False
     else:

@@ -82,11 +82,11 @@ class LogStream:
         """Pipelined, each bound to the one before it by sequence *and* by id: by sequence alone, a foreign message in
         the place of one would let the later ones through."""
         asked, before = [], None
-        for sequence, line in enumerate(lines, last):
-            headers = self._fit(line).headers | {"Nats-Msg-Id": line.id, "Nats-Expected-Last-Sequence": str(sequence)}
+        for sequence, line in enumerate(map(self._fit, lines), last):
+            headers = line.headers | {"Nats-Msg-Id": line.id, "Nats-Expected-Last-Sequence": str(sequence)}
             if before is not None:
                 headers["Nats-Expected-Last-Msg-Id"] = before
-            asked.append(ask(self._client, line.subject, self._fit(line).payload, headers))
+            asked.append(ask(self._client, line.subject, line.payload, headers))
             before = line.id
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
@@ -98,21 +98,21 @@ class LogStream:
 
     async def _batch(self, lines: Sequence[Line], last: int) -> None:
         """One atomic batch: all or none, one fsync, one acknowledgement."""
-        batch = uuid4().hex
+        lines, batch = [self._fit(line) for line in lines], uuid4().hex
         for number, line in enumerate(lines[:-1], 1):
             headers = line.headers | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number == 1:
                 headers["Nats-Expected-Last-Sequence"] = str(last)
-                await ask(self._client, line.subject, self._fit(line).payload, headers)
+                await ask(self._client, line.subject, line.payload, headers)
             else:
-                await self._client.publish(line.subject, self._fit(line).payload, headers=headers)
+                await self._client.publish(line.subject, line.payload, headers=headers)
         final = lines[-1]
         headers = final.headers | {
             "Nats-Batch-Id": batch,
             "Nats-Batch-Sequence": str(len(lines)),
             "Nats-Batch-Commit": "1",
         }
-        answer = await ask(self._client, final.subject, self._fit(final).payload, headers)
+        answer = await ask(self._client, final.subject, final.payload, headers)
         if not isinstance(answer, dict) or answer.get("seq") != last + len(lines):
             raise ApiError("publish", 0, f"the batch ended at {answer}, not at {last + len(lines)}")
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 T = TypeVar("T")
@@ -22,9 +24,15 @@ GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # of a connection that was cut in the middle of an answer
     asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
     OSError,
     asyncio.TimeoutError,
 )
+
+
+LIMITS = {"statement_timeout": "10s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "60s"}
 
 
 class Unavailable(Exception):
@@ -60,7 +68,7 @@ class Database:
         self.dsn = dsn
         self.name = name
         self.durable = durable
-        settings = {"application_name": name} | ({} if durable else {"synchronous_commit": "off"})
+        settings = LIMITS | {"application_name": name} | ({} if durable else {"synchronous_commit": "off"})
         self.engine: AsyncEngine = create_async_engine(
             address(dsn),
             pool_size=size,
@@ -82,8 +90,6 @@ class Database:
     @asynccontextmanager
     async def core(self) -> AsyncIterator[AsyncConnection]:
         """A connection for SQLAlchemy Core; it commits when the block ends. Raises Unavailable."""
-        from sqlalchemy.exc import DBAPIError, TimeoutError
-
         try:
             async with self.engine.connect() as connection:
                 try:
@@ -93,12 +99,13 @@ class Database:
                     await self.engine.dispose(close=False)  # the others of the pool are most likely gone too
                     raise Unavailable(f"Postgres does not answer: {error}") from error
                 await connection.commit()
-        except TimeoutError as error:
+        except PoolTimeout as error:
             raise Unavailable("Every connection to Postgres is busy.") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            cause = error.orig.__cause__ if error.orig is not None else None
+            if error.connection_invalidated or isinstance(cause, GONE):
                 raise Unavailable(f"Postgres does not answer: {error.orig}") from error
-            raise
+            raise cause or error from error
         except GONE as error:
             raise Unavailable(f"Postgres does not answer: {error}") from error
 
@@ -126,7 +133,10 @@ class Database:
             cache_size = await connection.scalar(
                 text("SELECT seqcache FROM pg_sequence WHERE seqrelid = 'postcommit.outbox_seq_seq'::regclass")
             )
-            assert cache_size == 1, "The outbox must hand out its numbers one by one, or facts change their order."
+            if cache_size != 1:
+                raise Unsafe(
+                    f"The outbox takes {cache_size} numbers at a time, so facts change their order: use CACHE 1."
+                )
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -33,10 +33,8 @@ class MirroredLedger:
         return await head(self._database)
 
     async def refill_from(self) -> int:
-        """The oldest task that still waits for a worker, and at least the latest `refill` positions."""
-        queued = await self._database.fetch("oldest_queued")
-        latest = max(await self.head() - self._refill + 1, 1)
-        return min([latest, *(int(row["position"]) for row in queued)])
+        """The latest `refill` positions; for older tasks that still wait the lifeline rings."""
+        return max(await self.head() - self._refill + 1, 1)
 
     async def leads(self) -> bool:
         return await self._leads()

@@ -1,7 +1,7 @@
 """The rows of the tasks: what workers take, hold and finish, and what the lifeline looks for."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,16 @@ from adapters.postgres.database import Database, Unavailable
 from domain.holding import Change, Held
 from domain.task import Task
 
+LOOKED_AT = 2_000
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
+
 
 class PostgresTasks:
     """The port `domain.holding.Tasks`; its methods are told there."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._looked: dict[str, tuple[datetime, UUID]] = {}  # how far into each queue the last look went
 
     async def claim(
         self,
@@ -65,9 +69,19 @@ class PostgresTasks:
         return _pairs(await self._database.fetch("find_expired", limit))
 
     async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
-        queues, positions = list(delivered), list(delivered.values())
-        rows = await self._database.fetch("find_unheard", queues, positions, first, timedelta(seconds=wait_s), limit)
-        return [(UUID(bytes=row["id"].bytes), row["queue"]) for row in rows]
+        """Queued tasks, with their queues, whose bell was missed.
+
+        `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
+        the stream still holds; `wait_s` is the least time since the task was queued. Of each queue a few thousand are
+        looked at, from where the last look ended: a large backlog costs no more, and nothing in it is forgotten."""
+        found: list[tuple[UUID, str]] = []
+        for queue, position in delivered.items():
+            due_at, id = self._looked.get(queue, BEGINNING)
+            wait = timedelta(seconds=wait_s)
+            rows = await self._database.fetch("find_unheard", queue, position, first, wait, due_at, id, LOOKED_AT)
+            self._looked[queue] = (rows[-1]["due_at"], rows[-1]["id"]) if len(rows) == LOOKED_AT else BEGINNING
+            found += [(UUID(bytes=row["id"].bytes), queue) for row in rows if row["unheard"]][:limit]
+        return found
 
     async def clock(self) -> datetime:
         async with self._database.core() as connection:

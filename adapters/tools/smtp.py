@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -10,7 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from domain.record import cleaned
+
 TIMEOUT_S = 20.0
+MOST_ANSWER = 500  # characters of the server's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def smtp(url: str, sender: str) -> Send:
         except aiosmtplib.SMTPResponseException as error:
             _reject_if_final(error.code, error.message)
             raise
-        return answer
+        return cleaned(answer, MOST_ANSWER)
 
     return send
 
@@ -66,7 +70,7 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
         message["Subject"] = mail.subject
         message["Message-ID"] = mail.message_id
         message["Date"] = format_datetime(datetime.now(UTC))
-    except ValueError as error:
+    except (ValueError, MessageError) as error:
         raise Rejected(f"The mail cannot be written: {error}") from error
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")

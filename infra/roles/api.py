@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from adapters.http.app import create_app, stop
 from adapters.http.service import Service
-from adapters.nats.broker import Link, broker
+from adapters.nats.broker import Link
 from adapters.nats.names import LOG_BELL, queue_bell
 from adapters.postgres import keys
 from adapters.postgres.database import Database, Unavailable
@@ -55,7 +55,7 @@ async def serve(settings: Settings) -> None:
     trusted, listening = _networks(settings.trusted_proxies), _listen(settings)
     database = Database(settings.postgres, settings.pool, "postcommit api")
     health = Database(settings.postgres, 1, "postcommit api health")
-    link = Link(broker(settings.nats, "api", f"api-{os.getpid()}"))
+    link = Link(settings.nats, "api", f"api-{os.getpid()}")
     log = PostgresLog(database, settings.backlog)
     try:
         await ready(database)

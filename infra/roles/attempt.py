@@ -1,17 +1,21 @@
 """One attempt: the request as its kind's record, the worker's function within its deadline, the outcome as a value."""
 
 import asyncio
+from math import isfinite
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from domain.job import Job, Worker
-from domain.outcome import Done, Error, Outcome, Refused, Stumbled
+from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
+from domain.record import cleaned
 from domain.task import Task
 
 logger = structlog.get_logger()
 MOST_RESULT = 512 * 1024  # bytes as JSON
-MOST_DETAIL = 2_000  # characters of an error
+MOST_TYPE, MOST_DETAIL = 100, 2_000  # characters of an error
+MOST_UNIT, MOST_NOTE = 40, 400  # characters of progress
 OUTCOMES = (Done, Stumbled, Refused)
 
 
@@ -29,14 +33,19 @@ async def attempt(worker: Worker, task: Task, job: Job) -> Outcome:
             detail = f"The attempt took longer than {worker.kind.deadline_s:g} s."
             return Stumbled(error=Error(type="deadline", detail=detail))
         logger.warning("worker.exception", task=str(job.id), kind=worker.kind.name, exc_info=error)
-        return Stumbled(error=Error(type=type(error).__name__, detail=(str(error) or repr(error))[:MOST_DETAIL]))
+        return Stumbled(error=_stored(Error(type=type(error).__name__, detail=str(error) or repr(error))))
     if not isinstance(outcome, OUTCOMES):
         detail = f"The worker of {worker.kind.name} answered a {type(outcome).__name__}, not Done, Stumbled or Refused."
         return Refused(error=Error(type="bad_outcome", detail=detail))
-    return _storable(outcome, worker) if isinstance(outcome, Done) else outcome
+    return _storable(outcome) if isinstance(outcome, Done) else replace(outcome, error=_stored(outcome.error))
 
 
-def _storable(done: Done, worker: Worker) -> Outcome:
+def _stored(error: Error) -> Error:
+    """The error as it may stand in the log for ever."""
+    return Error(type=cleaned(error.type, MOST_TYPE), detail=cleaned(error.detail, MOST_DETAIL))
+
+
+def _storable(done: Done) -> Outcome:
     """The result as plain values, if it can be stored."""
     try:
         encoded = msgspec.json.encode(done.result)
@@ -45,4 +54,11 @@ def _storable(done: Done, worker: Worker) -> Outcome:
     if len(encoded) > MOST_RESULT:
         detail = f"The result has {len(encoded)} bytes; the most is {MOST_RESULT}. Put it in a file."
         return Refused(error=Error(type="result_too_large", detail=detail))
-    return Done(result=msgspec.json.decode(encoded), progress=done.progress)
+    return Done(result=msgspec.json.decode(encoded), progress=sound(done.progress))
+
+
+def sound(progress: Progress | None) -> Progress | None:
+    """The progress as it can be stored; None where its numbers are none (an ffmpeg that says "N/A")."""
+    if progress is None or not (isfinite(progress.done) and isfinite(progress.total)):
+        return None
+    return replace(progress, unit=cleaned(progress.unit, MOST_UNIT), note=cleaned(progress.note, MOST_NOTE))

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
+import asyncpg
 from nats.errors import Error as NatsError
 
-from adapters.nats.broker import Link, broker, on_bell
+from adapters.nats.broker import Link, on_bell
 from adapters.nats.fetch import Fetcher
 from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
 from adapters.postgres import readers
@@ -27,13 +28,14 @@ from infra.roles.worker import Crew
 from infra.settings import Settings
 
 OLDEST_NATS = (2, 14)
+UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, TypeError, OverflowError)
 
 
 async def relay(settings: Settings) -> None:
     database = Database(settings.postgres, settings.pool, "postcommit relay")
     await ready(database)
     await register(database, list(KINDS.values()))
-    link = Link(broker(settings.nats, "relay", _name("relay")))
+    link = Link(settings.nats, "relay", _name("relay"))
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
     role = Relay(settings, database, cursor, link, Clock())
     on_bell(link, LOG_BELL, lambda _: role.written.set())
@@ -52,7 +54,7 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
     await ready(database)
     log = PostgresLog(database)
     name = _name("worker")
-    link = Link(broker(settings.nats, "worker", name))
+    link = Link(settings.nats, "worker", name)
     chosen = list(queues or settings.queues or QUEUES)
     if unknown := sorted(set(chosen) - set(QUEUES)):
         raise Refused(f"There is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}.")
@@ -64,6 +66,7 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
         chosen,
         Clock(),
         TRANSIENT,
+        UNSTORABLE,
         slots=settings.slots,
         lease_s=settings.lease_s,
         heartbeat_s=settings.heartbeat_s,
@@ -90,7 +93,7 @@ async def worker(settings: Settings, queues: Sequence[str] = ()) -> None:
 async def reader(settings: Settings) -> None:
     database = Database(settings.postgres, settings.pool, "postcommit reader", durable=False)
     await ready(database)
-    link = Link(broker(settings.nats, "reader", _name("reader")))
+    link = Link(settings.nats, "reader", _name("reader"))
     bells = {name: asyncio.Event() for name in READERS}
 
     def ring(_: bytes) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from domain.catalogue import UnknownEvent
 from infra.clock import Clock
 
 logger = structlog.get_logger()
 POLL_S = 1.0
+STANDS_STILL_S = 5.0
 SOON_S = 0.1  # gathers the bells of a burst: a few larger steps cost less than many small ones
 
 
@@ -24,6 +26,9 @@ async def read(
         try:
             while await step():
                 pass
+        except UnknownEvent as error:  # to skip it would be to lose it: this reader stands still until it is upgraded
+            logger.error("reader.stands_still", reader=name, error=str(error))
+            await clock.sleep(STANDS_STILL_S)
         except transient as error:
             logger.warning("reader.failed", reader=name, error=str(error))
             await clock.sleep(POLL_S)

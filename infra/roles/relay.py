@@ -9,11 +9,13 @@ standby goes on; the old one, waking, finds its session gone and stands by."""
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
 import structlog
+from nats.errors import Error as NatsError
 
 from adapters.nats import consumers
 from adapters.nats.api import ApiError, NoAnswer
@@ -37,7 +39,8 @@ STANDBY_S = 0.5
 BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
 VERIFY_S = 2.0
 TELL_S = 0.25
-NATS_ERRORS = (ApiError, NoAnswer, ConnectionError, OSError)
+EVERYTHING = 2**62  # a position behind every other
+NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
 TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE, *AGAIN)
 
 
@@ -51,6 +54,7 @@ class Relay:
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
     leading: bool = False
+    mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
 
     async def run(self) -> None:
         """Lead, or stand by, until cancelled."""
@@ -68,7 +72,7 @@ class Relay:
 
     async def _lead(self, leadership: Leadership) -> None:
         logger.info("relay.leads")
-        self.leading = True
+        self.leading, self.mirrored_at = True, self.clock.monotonic()
         ledger = MirroredLedger(self.database, self.cursor, line, leadership.leads, self.settings.refill)
         await together(
             self._sequence(leadership),
@@ -113,11 +117,13 @@ class Relay:
                 continue
             mirror = mirror or Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger))
             try:
-                if await mirror.step():
-                    continue
-                if self.clock.monotonic() - verified > VERIFY_S:
-                    verified = self.clock.monotonic()
+                told = await mirror.step()
+                self.mirrored_at = self.clock.monotonic()
+                if self.mirrored_at - verified > VERIFY_S:
+                    verified = self.mirrored_at
                     await mirror.verify()
+                if told:
+                    continue
             except NATS_ERRORS:
                 await self.clock.sleep(0.5)
             await _rung(self.numbered, 0.0 if mirror.last is None else IDLE_S * 5)
@@ -125,7 +131,8 @@ class Relay:
     async def _tell(self, ledger: MirroredLedger) -> None:
         """The mirror's cursor is for those who watch it: a few times a second is enough."""
         while True:
-            await ledger.tell()
+            with suppress(*TRANSIENT):  # it is told again
+                await ledger.tell()
             await self.clock.sleep(TELL_S)
 
     def _stream(self) -> LogStream:
@@ -140,19 +147,23 @@ class Relay:
             if self.link.up:
                 try:
                     await self._ensure(ledger)
-                except NATS_ERRORS as error:
+                except (*NATS_ERRORS, *TRANSIENT) as error:
                     logger.info("relay.provision_failed", error=str(error))
             await self.clock.sleep(VERIFY_S)
 
     async def _ensure(self, ledger: MirroredLedger) -> None:
+        """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
         state = await self._stream().state()
         if state is None:
             return
-        oldest = await PostgresTasks(self.database).oldest_queued()
-        start = max(state.first, await ledger.head() + 1 if oldest is None else oldest)
+
+        async def start() -> int:
+            oldest = await PostgresTasks(self.database).oldest_queued()
+            return max(state.first, await ledger.head() + 1 if oldest is None else oldest)
+
         for queue in QUEUES:
             if await consumers.ensure(self.link.client, queue, start):
-                logger.info("relay.durable_made", queue=queue, start=start)
+                logger.info("relay.durable_made", queue=queue)
 
     def _lifeline(self) -> Lifeline:
         return Lifeline(
@@ -181,6 +192,8 @@ class Relay:
         if state is None:
             return None
         heard = {queue: position for queue, position in found.items() if position is not None}
+        if self.clock.monotonic() - self.mirrored_at > self.settings.unheard_s:
+            return dict.fromkeys(heard, EVERYTHING), state.first  # the stream answers, and stores nothing
         for queue, position in heard.items():
             if position + 1 < state.first:  # age or size took what no worker had fetched: the bells ring for it again
                 logger.warning("relay.queue_behind_stream", queue=queue, delivered=position, first=state.first)
@@ -189,7 +202,11 @@ class Relay:
     async def _forget(self) -> None:
         """Idempotency keys are kept for seven days."""
         while True:
-            forgotten = len(await self.database.fetch("forget_keys"))
+            try:
+                forgotten = len(await self.database.fetch("forget_keys"))
+            except TRANSIENT as error:
+                logger.info("relay.forget_failed", error=str(error))
+                forgotten = 0
             if not forgotten:
                 await self.clock.sleep(60)
 

@@ -23,6 +23,13 @@ PATIENCE_S = 30.0  # for Postgres at the start
 ASK_AGAIN_S = 0.5  # a loop that has not ended since it was asked to
 
 
+AWAY = 75  # EX_TEMPFAIL: what the role needs is away; start it again
+
+
+class Away(Exception):
+    """The role gave up waiting for what it needs; the message is one clear sentence."""
+
+
 class Refused(Exception):
     """The role cannot start; the message is one clear sentence."""
 
@@ -36,6 +43,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> i
     except (Refused, WrongSchema, Unsafe) as error:
         print(error, file=sys.stderr)
         return REFUSED
+    except Away as error:
+        print(error, file=sys.stderr)
+        return AWAY
     except KeyboardInterrupt:
         return 130
     return 0
@@ -43,7 +53,11 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> i
 
 def log_to_stderr(level: str = "info") -> None:
     """Talk goes to stderr: for people on a terminal, as JSON elsewhere."""
-    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -106,7 +120,7 @@ async def ready(database: Database) -> None:
             return
         except Unavailable as error:
             if time.monotonic() - begin > PATIENCE_S:
-                raise Refused(f"Postgres does not answer: {error}") from error
+                raise Away(f"Postgres does not answer: {error}") from error
             await asyncio.sleep(0.2)
 
 

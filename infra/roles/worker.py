@@ -20,14 +20,16 @@ from domain import compose, task
 from domain.holding import Change, Held, Tasks
 from domain.job import Job, Worker
 from domain.log import Meta
-from domain.outcome import Outcome, Progress, Stopped
+from domain.outcome import Error, Outcome, Progress, Refused, Stopped
 from domain.task import Task
 from infra.clock import Clock
-from infra.roles.attempt import attempt
+from infra.roles.attempt import attempt, sound
 
 logger = structlog.get_logger()
 Ack = Callable[[], Awaitable[None]]
+STOP_TRIES = 3  # each of a second
 BEAT_SOON_S = 0.5  # how soon fresh progress is told
+SHARED = 4  # a poll looks at so many times as much as it may take
 POLL_S, POLL_AGAIN_S = 1.0, 0.02  # between two looks into the table: while there is nothing, while there is something
 
 
@@ -54,6 +56,7 @@ class Crew:
     queues: Sequence[str]
     clock: Clock
     transient: tuple[type[Exception], ...]  # errors after which the same call is made again
+    unstorable: tuple[type[Exception], ...] = ()  # errors for which what was to be written is itself at fault
     slots: int = 16
     lease_s: float = 10.0
     heartbeat_s: float = 3.0
@@ -71,7 +74,7 @@ class Crew:
     _lane: Lane[Change, bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._lane = Lane(self._settle, flights=2, most=200)
+        self._lane = Lane(self._settle, flights=2, most=200, splits=self.unstorable)
         self._room.set()
 
     # Hearing.
@@ -84,8 +87,7 @@ class Crew:
         self._news.set()
 
     def overhear(self, ids: Sequence[UUID]) -> None:
-        """Bells without a promise: only as many as there is room for now."""
-        self._heard_at = self.clock.monotonic()
+        """Bells without a promise: only as many as there is room for now. They do not stop the worker from polling."""
         self._note(ids)
 
     def _note(self, ids: Sequence[UUID]) -> None:
@@ -124,6 +126,7 @@ class Crew:
         except self.transient as error:
             for id in ids:  # no acknowledgement: the bells come again
                 self.heard.pop(id, None)
+            self._room.set()
             logger.warning("worker.claim_failed", error=str(error))
             await self.clock.sleep(0.5)
             return
@@ -152,10 +155,11 @@ class Crew:
 
     async def _poll(self) -> int:
         try:
-            ids = await self.tasks.queued(self.queues, list(self.workers), self.free)
+            ids = await self.tasks.queued(self.queues, list(self.workers), self.free * SHARED)
         except self.transient as error:
             logger.warning("worker.poll_failed", error=str(error))
             return 0
+        ids.sort(key=lambda _: self.clock.chance())  # other workers poll, too: not all want the same
         self._note([id for id in ids if id not in self.runs])
         return len(ids)
 
@@ -163,6 +167,8 @@ class Crew:
 
     def _begin(self, held: Held) -> None:
         run = Run(held, logged=held.task)
+        if (lost := self.runs.get(held.id)) is not None:  # this worker stood still, lost the task, and got it again
+            self._cancel(lost)
         self.runs[held.id] = run
         run.running = asyncio.create_task(self._run(run), name=f"task-{held.id}")
 
@@ -176,7 +182,8 @@ class Crew:
             if run.cancelled and not self.stopping:
                 await self._finish(run, Stopped())
         finally:
-            self.runs.pop(held.id, None)
+            if self.runs.get(held.id) is run:
+                del self.runs[held.id]
             self._room.set()
             self._news.set()
 
@@ -195,6 +202,13 @@ class Crew:
                     self.written()
                     return
                 found = (await self.tasks.get([held.id])).get(held.id)
+            except self.unstorable as error:
+                logger.error("worker.unstorable", task=str(held.id), exc_info=error)
+                detail = f"How the attempt ended cannot be stored: {type(error).__name__}."
+                if isinstance(outcome, Refused) and outcome.error.type == "unstorable":
+                    return  # the lease runs out, and the lifeline ends it in time
+                outcome = Refused(error=Error(type="unstorable", detail=detail))
+                continue
             except self.transient as error:
                 logger.warning("worker.finish_failed", task=str(held.id), error=str(error))
                 await self.clock.sleep(0.5)
@@ -220,8 +234,10 @@ class Crew:
 
     def _reporter(self, run: Run) -> Callable[..., None]:
         def report(done: float, total: float, unit: str = "", note: str = "") -> None:
-            run.progress = Progress(done=float(done), total=float(total), unit=unit[:40], note=note[:400])
-            assert run.logged is not None
+            progress = sound(Progress(done=float(done), total=float(total), unit=unit, note=note))
+            if progress is None or run.logged is None:
+                return
+            run.progress = progress
             events = task.report(run.logged, run.held.task.turn, run.progress)
             if events:
                 change = self._change(run.held, run.logged, events)
@@ -240,7 +256,7 @@ class Crew:
             return
         try:
             await self._lane.do(change)
-        except self.transient as error:
+        except (*self.unstorable, *self.transient) as error:
             logger.info("worker.progress_lost", task=str(change.id), error=str(error))
 
     async def beat_loop(self) -> None:
@@ -253,8 +269,8 @@ class Crew:
             beats = [(id, run.held.task.turn, run.progress) for id, run in held.items()]
             try:
                 still = await self.beats.extend(beats, self.lease_s)
-            except self.transient as error:
-                logger.warning("worker.heartbeat_failed", error=str(error))
+            except Exception as error:  # whatever it is, the next beat is near, and without beats all would be lost
+                logger.warning("worker.heartbeat_failed", error=str(error) or type(error).__name__)
                 continue
             for id, run in held.items():
                 self._after_beat(run, still.get(id))
@@ -270,9 +286,12 @@ class Crew:
 
     def _after_beat(self, run: Run, cancel_requested: bool | None) -> None:
         """The row says that the task is somebody else's (None), or is to be cancelled."""
-        if run.running is None or run.ended or run.cancelled:
-            return
         if cancel_requested is None or cancel_requested:
+            self._cancel(run)
+
+    def _cancel(self, run: Run) -> None:
+        """Asked for again with every beat: up to Python 3.11 `asyncio.wait_for` can lose a cancellation."""
+        if run.running is not None and not run.ended:
             run.cancelled = True
             run.running.cancel()
 
@@ -289,15 +308,20 @@ class Crew:
         if running:
             await asyncio.wait(running, timeout=self.grace_s)
         left = list(self.runs.values())
-        for run in left:
-            if run.running is not None and not run.ended:
-                run.running.cancel()
         await asyncio.gather(*(self._give_back(run) for run in left))
         await self._lane.drain()
 
     async def _give_back(self, run: Run) -> None:
-        if run.running is not None:
-            await asyncio.wait([run.running], timeout=2)
+        """Stop the work, then queue its task again; what has ended tells so itself, as long as there is time."""
+        assert run.running is not None, "What is held runs."
+        for _ in range(STOP_TRIES):
+            if run.running.done():
+                break
+            if not run.ended:
+                run.running.cancel()
+            await asyncio.wait([run.running], timeout=1)
+        if run.ended or not run.running.done():
+            return  # its lease runs out, and the lifeline finds it
         try:
             state = (await self.tasks.get([run.held.id]))[run.held.id]
             events = task.rescue(state, run.held.task.turn, lost=False)

@@ -29,6 +29,15 @@ SELECT (SELECT count(*) FROM postcommit.tasks WHERE status = 'complete') = {TASK
     AND NOT EXISTS (SELECT FROM postcommit.outbox)
     AND (SELECT min(position) FROM postcommit.cursors) = (SELECT max(position) FROM postcommit.ledger)
 """
+UNGUARD = """
+DO $$
+DECLARE one regclass;
+BEGIN
+    FOR one IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'postcommit'::regnamespace LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', one);
+    END LOOP;
+END $$
+"""
 FIRST = "(SELECT id FROM postcommit.tasks ORDER BY id LIMIT 1)"
 STREAM = f"'task-' || {FIRST}"
 COLUMNS = "stream, version, name, name_version, at, subject, data, personal, meta"
@@ -158,8 +167,7 @@ async def test_damage_is_seen(sound: Servers, damage: str) -> None:
     planted, seen = DAMAGES[damage]
     async with _copy(sound) as name:
         assert await _broken(sound, name) == {}
-        await _execute(sound, name, "ALTER TABLE postcommit.events DISABLE TRIGGER ALL")
-        await _execute(sound, name, "ALTER TABLE postcommit.ledger DISABLE TRIGGER ALL")
+        await _execute(sound, name, UNGUARD)
         assert await _execute(sound, name, planted) not in ("DELETE 0", "UPDATE 0", "INSERT 0 0")
         broken = await _broken(sound, name)
         assert seen <= set(broken), broken

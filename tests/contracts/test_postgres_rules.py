@@ -83,7 +83,7 @@ async def test_nobody_changes_the_log(
             await connection.execute("SET session_replication_role = replica")
         with pytest.raises(asyncpg.InsufficientPrivilegeError) as refused:
             await connection.execute(statement)
-        assert role == "postcommit" or "append-only" in str(refused.value)
+        assert role == "postcommit" or "stands for ever" in str(refused.value)
         assert await connection.fetchval(f"SELECT count(*) FROM postcommit.{table}") > 0
     finally:
         await connection.close()
@@ -261,3 +261,23 @@ async def test_idempotency_keys_are_forgotten_after_seven_days_and_not_before(
     assert [row["key"] for row in left] == [keys["6 days 23 hours"].key]
     assert await database.fetch("forget_keys") == []
     await admin.close()
+
+
+# Outcomes.
+
+
+@pytest.mark.parametrize("change", ["status = 'queued', finished_at = NULL", "result = '1'", "error = '{}'"])
+async def test_how_a_task_ended_stands_whoever_writes(
+    database: Database, dsn: Callable[[str], str], change: str
+) -> None:
+    id, entry = making.new_task()
+    await PostgresLog(database).append(entry)
+    connection = await asyncpg.connect(dsn("postgres"))
+    try:
+        end = "UPDATE postcommit.tasks SET status = 'complete', finished_at = now() WHERE id = $1"
+        await connection.execute(end, id)
+        await connection.execute("SET session_replication_role = replica")  # replication skips ordinary triggers
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="stands for ever"):
+            await connection.execute(f"UPDATE postcommit.tasks SET {change} WHERE id = $1", id)
+    finally:
+        await connection.close()

@@ -347,6 +347,22 @@ async def test_a_stream_that_answers_and_stores_nothing_is_made_anew() -> None:
     assert world.bus.stream is not stuck and world.bus.stream is not None and world.bus.stream.last == 13
 
 
+async def test_a_stream_that_only_cannot_be_asked_for_a_while_is_left_as_it_is() -> None:
+    world = await filled()
+    before, state = world.bus.stream, world.bus.state
+
+    async def no_leader() -> State | None:
+        raise BusError("JetStream has no leader just now")
+
+    world.restart()
+    world.bus.state = no_leader  # type: ignore[method-assign]
+    for _ in range(20):
+        await world.run(verify=True)
+    world.bus.state = state  # type: ignore[method-assign]
+    await mended(world)
+    assert world.bus.stream is before and world.durables == 1
+
+
 async def test_who_leads_no_more_deletes_nothing() -> None:
     world = await filled()
     assert world.bus.stream

@@ -113,5 +113,5 @@ async def api(dsn: Callable[[str], str]) -> AsyncIterator[Api]:
 async def until(check: Callable[[], bool], patience_s: float = 5.0) -> None:
     """Wait until it comes true."""
     async with asyncio.timeout(patience_s):
-        while not check():  # noqa: ASYNC110  what is waited for is no event
+        while not check():
             await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from domain import task
 from domain.holding import Change, Held
 from domain.job import Job, Work, Worker
 from domain.kind import AnyKind
-from domain.outcome import Done, Error, Outcome, Refused, Stumbled
+from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
 from domain.task import Status, Task
 from infra.clock import new_id
 from infra.roles.attempt import MOST_RESULT
@@ -145,6 +145,93 @@ class Slow:
         finally:
             self.running -= 1
         return self.outcome
+
+
+# Foreign words and numbers.
+
+
+@pytest.mark.parametrize("words", ["Bo\udcee te pleine", "550 <ada@example.com>: no such user", "x" * 700_000])
+async def test_an_error_is_stored_as_valid_bounded_words_without_addresses(words: str) -> None:
+    async def refused(request: Any, job: Job) -> Outcome:
+        return Refused(error=Error(type="far side", detail=words))
+
+    async with crew(refused) as world:
+        id = await world.new()
+        world.ring(id)
+        row = await world.reached(id, Status.FAILED)
+        assert row.error is not None and len(row.error.detail) <= 2_000
+        assert "ada@" not in row.error.detail and row.error.detail.encode()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+async def test_progress_that_is_no_number_is_not_told(number: float) -> None:
+    async def strange(request: Any, job: Job) -> Outcome:
+        job.report(number, 1)
+        job.report(1, number)
+        return Done(result=None, progress=Progress(done=number, total=1))
+
+    async with crew(strange) as world:
+        id = await world.new()
+        world.ring(id)
+        row = await world.reached(id, Status.COMPLETE)
+        assert row.progress is None and await world.story(id) == ["Queued", "Started", "Completed"]
+
+
+async def test_progress_beyond_its_total_writes_a_bounded_number_of_lines() -> None:
+    async def counting(request: Any, job: Job) -> Outcome:
+        for done in range(200):
+            job.report(done, 1)
+            await asyncio.sleep(0)
+        return Done(result=None)
+
+    async with crew(counting) as world:
+        id = await world.new()
+        world.ring(id)
+        await world.reached(id, Status.COMPLETE)
+        assert (await world.story(id)).count("Progressed") <= 20
+
+
+class Unstorable(Exception):
+    """What was to be written is itself at fault."""
+
+
+async def test_what_cannot_be_stored_fails_alone() -> None:
+    slow = Slow()
+    async with crew(slow, unstorable=(Unstorable,)) as world:
+        settle, poisoned = world.rows.settle, await world.new()
+
+        async def strict(changes: Sequence[Change], actor: str) -> set[UUID]:
+            if any(change.id == poisoned and change.after.status is Status.COMPLETE for change in changes):
+                raise Unstorable
+            return await settle(changes, actor)
+
+        world.rows.settle = strict  # type: ignore[method-assign]
+        ids = [await world.new() for _ in range(3)]
+        world.ring(poisoned, *ids)
+        await until(lambda: slow.running == 4)
+        slow.gate.set()
+        for id in ids:
+            await world.reached(id, Status.COMPLETE)
+        row = await world.reached(poisoned, Status.FAILED)
+        assert row.error is not None and row.error.type == "unstorable"
+
+
+async def test_a_worker_that_gets_its_own_lost_task_again_holds_it_once() -> None:
+    slow = Slow()
+    async with crew(slow, heartbeat_s=60) as world:
+        id = await world.new()
+        world.ring(id)
+        await until(lambda: slow.running == 1)
+        first = world.crew.runs[id]
+        state = world.row(id)
+        await Memory.settle(world.rows, [making.change(id, state, task.rescue(state, state.turn))], "lifeline")
+        world.ring(id)
+        await until(lambda: slow.stopped == 1 and slow.running == 1)
+        await settled()
+        assert world.crew.runs[id] is not first and world.crew.runs[id].held.task.turn == 2
+        slow.gate.set()
+        row = await world.reached(id, Status.COMPLETE)
+        assert row.attempt == 2
 
 
 # Claiming and running.

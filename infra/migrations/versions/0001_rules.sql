@@ -1,7 +1,8 @@
 CREATE FUNCTION postcommit.refuse_change() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'The table %.% is append-only: % is refused.', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+    RAISE EXCEPTION '% of %.% is refused: what is in the log, and how a task ended, stands for ever.',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
 END
 $$
@@ -25,6 +26,17 @@ ALTER TABLE postcommit.events ENABLE ALWAYS TRIGGER append_only_table
 ALTER TABLE postcommit.ledger ENABLE ALWAYS TRIGGER append_only_rows
 ----
 ALTER TABLE postcommit.ledger ENABLE ALWAYS TRIGGER append_only_table
+----
+CREATE TRIGGER outcomes_stand BEFORE UPDATE ON postcommit.tasks
+    FOR EACH ROW
+    WHEN (OLD.finished_at IS NOT NULL AND (
+        NEW.status <> OLD.status
+        OR NEW.finished_at IS DISTINCT FROM OLD.finished_at
+        OR NEW.result::text IS DISTINCT FROM OLD.result::text
+        OR NEW.error::text IS DISTINCT FROM OLD.error::text))
+    EXECUTE FUNCTION postcommit.refuse_change()
+----
+ALTER TABLE postcommit.tasks ENABLE ALWAYS TRIGGER outcomes_stand
 ----
 CREATE FUNCTION postcommit.request(kind text, request jsonb, key text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -139,5 +139,10 @@ def _room(path: Path) -> int:
     return min(10 * GIGABYTE, shutil.disk_usage(path).free * 3 // 4)
 
 
+def most_bytes(home: Home) -> int:
+    """How much the stream may keep: the server refuses one that is larger than all that it may store."""
+    return min(2 * GIGABYTE, _room(home.path) * 4 // 5)
+
+
 async def _unheard(_: Exception) -> None:
     """A server that is not there yet is no news."""

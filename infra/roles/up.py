@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.app import QUEUES
+from infra.embedded import nats
 from infra.embedded.binaries import Missing
 from infra.embedded.child import Command, Failed, Process
 from infra.embedded.home import HOST, Home, Refused, occupied
@@ -125,6 +126,7 @@ def _environment(home: Home, role: Role, owner: bool) -> dict[str, str]:
         "POSTCOMMIT_MAIL_DIR": str(home.mail),
         "POSTCOMMIT_HOST": given.get("POSTCOMMIT_HOST", HOST),
         "POSTCOMMIT_PORT": str(home.ports["http"]),
+        "POSTCOMMIT_NATS_MAX_BYTES": given.get("POSTCOMMIT_NATS_MAX_BYTES", str(nats.most_bytes(home))),
     }
     if owner:
         own["POSTCOMMIT_POSTGRES_OWNER"] = home.dsn("postcommit_owner")

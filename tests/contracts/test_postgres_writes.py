@@ -241,3 +241,52 @@ async def test_a_claim_that_was_lost_and_taken_over_is_not_found(database: Datab
     assert await database.fetch("find_claims", [fact]) == []
     await tasks.claim([id], [new_id()], "other", ["probe"], 60, now())
     assert await database.fetch("find_claims", [fact]) == []
+
+
+# One statement.
+
+
+@pytest.fixture
+async def refusing(dsn: Callable[[str], str]) -> AsyncIterator[Callable[[str], Any]]:
+    """Makes one table refuse every insert, until the test is over."""
+    owner = await asyncpg.connect(dsn("postcommit_owner"))
+    tables: list[str] = []
+
+    async def refuse(table: str) -> None:
+        tables.append(table)
+        trigger = "CREATE TRIGGER refused BEFORE INSERT ON postcommit.{} EXECUTE FUNCTION postcommit.refuse_change()"
+        await owner.execute(trigger.format(table))
+
+    yield refuse
+    for table in tables:
+        await owner.execute(f"DROP TRIGGER refused ON postcommit.{table}")
+    await owner.close()
+
+
+@pytest.mark.parametrize("table", ["events", "outbox", "tasks", "idempotency"])
+async def test_an_acceptance_is_written_whole_or_not_at_all(
+    database: Database, refusing: Callable[[str], Any], table: str
+) -> None:
+    await refusing(table)
+    before = await everything(database)
+    _, entry = making.new_task()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await PostgresLog(database).append(replace(entry, once=making.once(table)))
+    assert await everything(database) == before
+
+
+@pytest.mark.parametrize("table", ["events", "outbox"])
+async def test_a_claim_and_a_finish_are_written_whole_or_not_at_all(
+    database: Database, refusing: Callable[[str], Any], table: str
+) -> None:
+    tasks = PostgresTasks(database)
+    ((id, held),) = (await claimed(database, 1)).items()
+    other, entry = making.new_task(at=now())
+    await PostgresLog(database).append(entry)
+    await refusing(table)
+    before = await everything(database)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await tasks.claim([other], [new_id()], "w", ["probe"], 60.0, now())
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await tasks.settle([making.change(id, held, [DONE])], "w")
+    assert await everything(database) == before

@@ -93,8 +93,9 @@ async def test_mails_can_be_read_where_a_mail_sink_keeps_them(dsn: Callable[[str
     names = [store(tmp_path, "us@example.com", ["ann@example.com"], letter.as_bytes()).stem for _ in range(2)]
     (tmp_path / "secret.eml").write_text("nothing of ours")
     async with running(dsn("postcommit"), lambda service: replace(service, mail=tmp_path)) as api:
-        http = api.by("client")
-        async with http:
+        async with api.by("client") as http:
+            assert_problem(await http.get("/v1/mail"), 403, "forbidden")
+        async with api.by("operator") as http:
             first = (await http.get("/v1/mail?limit=1")).json()
             assert [mail["name"] for mail in first["items"]] == names[1:]
             second = (await http.get(f"/v1/mail?limit=1&after={first['next']}")).json()

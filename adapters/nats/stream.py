@@ -61,6 +61,16 @@ class LogStream:
         made = await call(self._client, f"STREAM.CREATE.{STREAM}", wanted)
         _require_echo(wanted, made["config"])
 
+    async def bring_up_to_date(self) -> bool:
+        """Give a stream that is there the settings of today; answers whether they were others."""
+        found = (await call(self._client, f"STREAM.INFO.{STREAM}"))["config"]
+        wanted = self._config()
+        if all(found.get(name) == value for name, value in wanted.items()):
+            return False
+        made = await call(self._client, f"STREAM.UPDATE.{STREAM}", found | wanted)
+        _require_echo(wanted, made["config"])
+        return True
+
     async def delete(self) -> None:
         """Remove the stream and all its consumers; nothing happens where there is none."""
         try:
@@ -133,7 +143,7 @@ class LogStream:
             "max_bytes": self._limits.max_bytes,
             "max_age": int(self._limits.max_age_s * 1e9),
             "num_replicas": self._limits.replicas,
-            "duplicate_window": int(120e9),
+            "duplicate_window": int(min(120.0, self._limits.max_age_s) * 1e9),
             "allow_direct": True,
             "allow_atomic": True,
         }

@@ -153,9 +153,12 @@ class Relay:
 
     async def _ensure(self, ledger: MirroredLedger) -> None:
         """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
-        state = await self._stream().state()
+        stream = self._stream()
+        state = await stream.state()
         if state is None:
             return
+        if await stream.bring_up_to_date():
+            logger.warning("relay.stream_settings_changed")
 
         async def start() -> int:
             oldest = await PostgresTasks(self.database).oldest_queued()

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from adapters.postgres.lane import Lane
 from domain import compose, task
 from domain.holding import Change, Held, Tasks
 from domain.job import Job, Worker
 from domain.log import Meta
-from domain.outcome import Error, Outcome, Progress, Refused, Stopped
+from domain.outcome import Done, Error, Outcome, Progress, Refused, Stopped
 from domain.task import Task
 from infra.clock import Clock
 from infra.roles.attempt import attempt, sound
@@ -177,7 +178,7 @@ class Crew:
         try:
             worker = self.workers[held.task.kind]
             outcome = await attempt(worker, held.task, Job(held.id, held.task.attempt, self._reporter(run)))
-            await self._finish(run, outcome)
+            await self._finish(run, _whole(outcome, run.progress))
         except asyncio.CancelledError:
             if run.cancelled and not self.stopping:
                 await self._finish(run, Stopped())
@@ -330,6 +331,13 @@ class Crew:
                 logger.info("worker.gave_back", task=str(run.held.id))
         except self.transient as error:  # its lease runs out, and the lifeline finds it
             logger.warning("worker.give_back_failed", task=str(run.held.id), error=str(error))
+
+
+def _whole(outcome: Outcome, reported: Progress | None) -> Outcome:
+    """A result whose worker said nothing else of its progress: all that it reported on is done."""
+    if not isinstance(outcome, Done) or outcome.progress is not None or reported is None:
+        return outcome
+    return replace(outcome, progress=replace(reported, done=reported.total))
 
 
 _TELLING: set[asyncio.Task[None]] = set()

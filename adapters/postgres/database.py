@@ -39,6 +39,10 @@ class Unavailable(Exception):
     """Postgres did not answer; whether anything was written is not known."""
 
 
+TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE)
+"""Errors after which a loop logs and goes on: the next look finds out what is true."""
+
+
 class Unsafe(Exception):
     """Postgres is set up so that it can lose what it acknowledged."""
 

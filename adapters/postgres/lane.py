@@ -17,7 +17,8 @@ class Full(Exception):
 
 
 class Lane(Generic[Item, Result]):
-    """At most `flights` statements at once, each with at most `most` items of together at most `most_bytes`.
+    """At most `flights` statements at once, each with at most `most` items of together at most `most_bytes`. At most
+    `backlog` items of together about `backlog_bytes` wait.
 
     A statement that is refused for the sake of one item is split until only that item is refused."""
 
@@ -30,10 +31,12 @@ class Lane(Generic[Item, Result]):
         most: int = 200,
         most_bytes: int = 4 * 1024 * 1024,
         backlog: int = 10_000,
+        backlog_bytes: int = 256 * 1024 * 1024,
         splits: tuple[type[Exception], ...] = (),
     ) -> None:
         self._run, self._size, self._splits = run, size, splits
-        self._flights, self._most, self._most_bytes, self._backlog = flights, most, most_bytes, backlog
+        self._flights, self._most, self._most_bytes = flights, most, most_bytes
+        self._backlog, self._backlog_bytes, self._bytes = backlog, backlog_bytes, 0
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._flying: set[asyncio.Task[None]] = set()
 
@@ -41,10 +44,11 @@ class Lane(Generic[Item, Result]):
         """Wait until the item was done. Raises Full, or whatever its own error is.
 
         A caller that is cancelled while it waits does not stop what is in flight."""
-        if len(self._waiting) >= self._backlog:
+        if len(self._waiting) >= self._backlog or self._bytes > self._backlog_bytes:
             raise Full
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        self._bytes += self._size(item)
         self._take_off()
         return await future
 
@@ -67,10 +71,12 @@ class Lane(Generic[Item, Result]):
         taken: list[tuple[Item, asyncio.Future[Result]]] = []
         room = self._most_bytes
         while self._waiting and len(taken) < self._most:
-            room -= self._size(self._waiting[0][0])
+            size = self._size(self._waiting[0][0])
+            room -= size
             if taken and room < 0:
                 break
             taken.append(self._waiting.popleft())
+            self._bytes -= size
         return taken
 
     async def _fly(self, taken: list[tuple[Item, asyncio.Future[Result]]]) -> None:

@@ -15,14 +15,14 @@ from adapters.nats.broker import Link, on_bell
 from adapters.nats.fetch import Fetcher
 from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
 from adapters.postgres import readers
-from adapters.postgres.database import Database
+from adapters.postgres.database import TRANSIENT, Database
 from adapters.postgres.kinds import register
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from infra.app import KINDS, QUEUES, READERS, workers
 from infra.clock import Clock
 from infra.roles.reader import read
-from infra.roles.relay import TRANSIENT, Relay
+from infra.roles.relay import Relay
 from infra.roles.run import Refused, ready, together, until_stopped
 from infra.roles.worker import Crew
 from infra.settings import Settings

@@ -22,7 +22,7 @@ from adapters.nats.api import ApiError, NoAnswer
 from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, queue_bell
 from adapters.nats.stream import Limits, LogStream, line
-from adapters.postgres.database import AGAIN, GONE, Database, Unavailable
+from adapters.postgres.database import AGAIN, TRANSIENT, Database
 from adapters.postgres.ledger import Leadership
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
@@ -41,7 +41,6 @@ VERIFY_S = 2.0
 TELL_S = 0.25
 EVERYTHING = 2**62  # a position behind every other
 NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
-TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE, *AGAIN)
 
 
 @dataclass(slots=True)

@@ -102,11 +102,11 @@ class Crew:
         return 0 if self.stopping else self.slots - len(self.runs) - len(self.heard)
 
     async def wanted(self) -> int:
-        """How many bells there is room for; waits until there is any."""
+        """How many bells one queue may ask for, so that all queues together ask for the free slots; waits for one."""
         while self.free <= 0:
             self._room.clear()
             await self._room.wait()
-        return self.free
+        return max(self.free // len(self.queues), 1)
 
     # Claiming.
 

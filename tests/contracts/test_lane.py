@@ -138,3 +138,21 @@ async def test_draining_waits_until_nothing_flies_or_waits(statements: Statement
     statements.gate.set()
     await draining
     assert all(one.done() for one in doing) and len(statements.run_with) == 3
+
+
+async def test_what_waits_is_bounded_by_its_bytes_too() -> None:
+    gate = asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[int]:
+        await gate.wait()
+        return list(items)
+
+    lane: Lane[int, int] = Lane(run, size=lambda item: item, flights=1, most=1, backlog_bytes=100)
+    doing = [asyncio.create_task(lane.do(size)) for size in (10, 60, 60)]  # the first flies, the others wait
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with pytest.raises(Full):
+        await lane.do(1)
+    gate.set()
+    assert await asyncio.gather(*doing) == [10, 60, 60]
+    assert await lane.do(1) == 1

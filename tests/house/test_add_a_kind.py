@@ -19,7 +19,7 @@ def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
 
 
 async def test_the_greeting_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    vocabulary, work, line, test = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    vocabulary, work, line, test = re.findall(r"```(?:python|text)\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
     kind = module("domain.greeting", vocabulary, monkeypatch)["KIND"]
     greeting = module("adapters.workers.greeting", work, monkeypatch)["greeting"]

@@ -26,7 +26,6 @@ TYPES: dict[str, type[Event]] = {
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}
-ENDINGS = frozenset({"task.completed", "task.failed", "task.cancelled"})  # one of them ends every task
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -37,7 +37,7 @@ class Lane(Generic[Item, Result]):
         self._run, self._size, self._splits = run, size, splits
         self._flights, self._most, self._most_bytes = flights, most, most_bytes
         self._backlog, self._backlog_bytes, self._bytes = backlog, backlog_bytes, 0
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Item, asyncio.Future[Result], int]] = deque()  # with the item's bytes
         self._flying: set[asyncio.Task[None]] = set()
 
     async def do(self, item: Item) -> Result:
@@ -47,8 +47,9 @@ class Lane(Generic[Item, Result]):
         if len(self._waiting) >= self._backlog or self._bytes > self._backlog_bytes:
             raise Full
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        self._bytes += self._size(item)
+        size = self._size(item)
+        self._waiting.append((item, future, size))
+        self._bytes += size
         self._take_off()
         return await future
 
@@ -71,12 +72,13 @@ class Lane(Generic[Item, Result]):
         taken: list[tuple[Item, asyncio.Future[Result]]] = []
         room = self._most_bytes
         while self._waiting and len(taken) < self._most:
-            size = self._size(self._waiting[0][0])
+            item, future, size = self._waiting[0]
             room -= size
             if taken and room < 0:
                 break
-            taken.append(self._waiting.popleft())
+            self._waiting.popleft()
             self._bytes -= size
+            taken.append((item, future))
         return taken
 
     async def _fly(self, taken: list[tuple[Item, asyncio.Future[Result]]]) -> None:

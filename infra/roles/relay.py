@@ -52,7 +52,6 @@ class Relay:
     clock: Clock
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
-    leading: bool = False
     mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
 
     async def run(self) -> None:
@@ -65,13 +64,11 @@ class Relay:
                     await self._lead(leadership)
             except (*TRANSIENT, NotLeading) as error:
                 logger.warning("relay.stepped_down", error=str(error))
-            finally:
-                self.leading = False
             await self.clock.sleep(STANDBY_S)
 
     async def _lead(self, leadership: Leadership) -> None:
         logger.info("relay.leads")
-        self.leading, self.mirrored_at = True, self.clock.monotonic()
+        self.mirrored_at = self.clock.monotonic()
         ledger = MirroredLedger(self.database, self.cursor, line, leadership.leads, self.settings.refill)
         await together(
             self._sequence(leadership),

@@ -12,6 +12,7 @@ from adapters.postgres.database import Database, Unavailable
 from domain.holding import Change, Held
 from domain.task import Task
 
+LOOKED_AT = 2_000
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
@@ -71,15 +72,15 @@ class PostgresTasks:
         """Queued tasks, with their queues, whose bell was missed.
 
         `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
-        the stream still holds; `wait_s` is the least time since the task was queued. Of each queue `limit` tasks are
+        the stream still holds; `wait_s` is the least time since the task was queued. Of each queue a few thousand are
         looked at, from where the last look ended: a large backlog costs no more, and nothing in it is forgotten."""
         found: list[tuple[UUID, str]] = []
         for queue, position in delivered.items():
             due_at, id = self._looked.get(queue, BEGINNING)
             wait = timedelta(seconds=wait_s)
-            rows = await self._database.fetch("find_unheard", queue, position, first, wait, due_at, id, limit)
-            self._looked[queue] = (rows[-1]["due_at"], rows[-1]["id"]) if len(rows) == limit else BEGINNING
-            found += [(UUID(bytes=row["id"].bytes), queue) for row in rows if row["unheard"]]
+            rows = await self._database.fetch("find_unheard", queue, position, first, wait, due_at, id, LOOKED_AT)
+            self._looked[queue] = (rows[-1]["due_at"], rows[-1]["id"]) if len(rows) == LOOKED_AT else BEGINNING
+            found += [(UUID(bytes=row["id"].bytes), queue) for row in rows if row["unheard"]][:limit]
         return found
 
     async def clock(self) -> datetime:

@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 
 from adapters.postgres.database import Database, Unavailable
-from adapters.postgres.ledger import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tables import MOST_DATA
 from adapters.postgres.tasks import PostgresTasks
@@ -291,19 +290,3 @@ async def test_a_claim_and_a_finish_are_written_whole_or_not_at_all(
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await tasks.settle([making.change(id, held, [DONE])], "w")
     assert await everything(database) == before
-
-
-async def test_every_unheard_task_is_found_however_few_are_looked_at(database: Database, address: str) -> None:
-    """The longest due must not hide those behind them: a look begins where the last one ended."""
-    entries = [making.new_task(at=now()) for _ in range(50)]
-    for _, entry in entries:
-        await PostgresLog(database).append(entry)
-    async with await Leadership.open(address) as leadership:
-        while await leadership.sequence(100):
-            pass
-    tasks, found = PostgresTasks(database), set[UUID]()
-    for _ in range(200):
-        some = await tasks.unheard({making.KIND.queue: 2**62}, 1, 0.0, 20)
-        assert len(some) <= 20
-        found.update(id for id, _ in some)
-    assert {id for id, _ in entries} <= found

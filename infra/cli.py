@@ -40,7 +40,7 @@ def up(
 def api() -> int:
     """Run the REST API."""
     from infra.roles.api import serve
-    from infra.roles.run import run
+    from infra.roles.role import run
     from infra.settings import load
 
     settings = load()
@@ -50,12 +50,12 @@ def api() -> int:
 @app.command
 def relay() -> int:
     """Run a relay: it numbers the log, mirrors it to NATS, and rescues lost tasks. Any number may run; one leads."""
-    from infra.roles.main import relay as role
-    from infra.roles.run import run
+    from infra.roles.relay import serve
+    from infra.roles.role import run
     from infra.settings import load
 
     settings = load()
-    return run(lambda: role(settings), settings.log_level)
+    return run(lambda: serve(settings), settings.log_level)
 
 
 @app.command
@@ -66,23 +66,23 @@ def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="")] = ()) ->
     ----------
     queue: A queue that it works on; may be repeated. Without one it works on all.
     """
-    from infra.roles.main import worker as role
-    from infra.roles.run import run
+    from infra.roles.role import run
+    from infra.roles.worker import serve
     from infra.settings import load
 
     settings = load()
-    return run(lambda: role(settings, queue), settings.log_level)
+    return run(lambda: serve(settings, queue), settings.log_level)
 
 
 @app.command
 def reader() -> int:
     """Run the readers: they fold the log into the audit and the balance."""
-    from infra.roles.main import reader as role
-    from infra.roles.run import run
+    from infra.roles.reader import serve
+    from infra.roles.role import run
     from infra.settings import load
 
     settings = load()
-    return run(lambda: role(settings), settings.log_level)
+    return run(lambda: serve(settings), settings.log_level)
 
 
 @app.command

@@ -23,6 +23,7 @@ class Link:
         self._role = role
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
+        self._ringing: set[asyncio.Task[None]] = set()
         self.broker = NatsBroker(
             url,
             name=name,
@@ -73,6 +74,12 @@ class Link:
                 await self.client.publish(subject, payload)
             except Exception as error:  # a bell that was not heard costs milliseconds, nothing else
                 logger.debug("nats.bell_lost", subject=subject, error=str(error))
+
+    def ring_soon(self, subject: str, payload: bytes = b"") -> None:
+        """Ring in the background; returns at once."""
+        ringing = asyncio.create_task(self.ring(subject, payload))
+        self._ringing.add(ringing)
+        ringing.add_done_callback(self._ringing.discard)
 
     async def close(self) -> None:
         """Leave, within seconds, whether there is a connection or not."""

@@ -42,6 +42,9 @@ class Unavailable(Exception):
 TRANSIENT = (Unavailable, asyncpg.PostgresError, *GONE)
 """Errors after which a loop logs and goes on: the next look finds out what is true."""
 
+UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, TypeError, OverflowError)
+"""Errors for which what was to be written is itself at fault: it is refused again, however often it is tried."""
+
 
 class Unsafe(Exception):
     """Postgres is set up so that it can lose what it acknowledged."""

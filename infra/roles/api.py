@@ -30,7 +30,7 @@ from adapters.postgres.queries import PostgresQueries
 from infra.app import KINDS
 from infra.clock import Clock
 from infra.migrate import head
-from infra.roles.run import Refused, ready
+from infra.roles.role import Refused, name_of, ready
 from infra.settings import Settings
 
 GRACE_S = 8  # what requests get that are being answered at SIGTERM
@@ -55,7 +55,7 @@ async def serve(settings: Settings) -> None:
     trusted, listening = _networks(settings.trusted_proxies), _listen(settings)
     database = Database(settings.postgres, settings.pool, "postcommit api")
     health = Database(settings.postgres, 1, "postcommit api health")
-    link = Link(settings.nats, "api", f"api-{os.getpid()}")
+    link = Link(settings.nats, "api", name_of("api"))
     log = PostgresLog(database, settings.backlog)
     try:
         await ready(database)

@@ -1,17 +1,46 @@
-"""The reader: folds the log into its tables. NATS only rings; what is read comes from Postgres, in order."""
+"""The role `reader`: folds the log into its tables. NATS only rings; what is read comes from Postgres, in order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
+from adapters.nats.broker import Link, on_bell
+from adapters.nats.names import HEAD_BELL
+from adapters.postgres import readers
+from adapters.postgres.database import TRANSIENT, Database
 from domain.catalogue import UnknownEvent
+from infra.app import READERS
 from infra.clock import Clock
+from infra.roles.role import name_of, ready, together, until_stopped
+from infra.settings import Settings
 
 logger = structlog.get_logger()
 POLL_S = 1.0
 STANDS_STILL_S = 5.0
 SOON_S = 0.1  # gathers the bells of a burst: a few larger steps cost less than many small ones
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    database = Database(settings.postgres, settings.pool, "postcommit reader", durable=False)
+    await ready(database)
+    link = Link(settings.nats, "reader", name_of("reader"))
+    bells = {name: asyncio.Event() for name in READERS}
+
+    def ring(_: bytes) -> None:
+        for bell in bells.values():
+            bell.set()
+
+    on_bell(link, HEAD_BELL, ring)
+    link.open()
+    try:
+        loops = [read(name, partial(readers.step, database, name), bells[name], Clock(), TRANSIENT) for name in READERS]
+        await until_stopped(together(*loops))
+    finally:
+        await link.close()
+        await database.close()
 
 
 async def read(

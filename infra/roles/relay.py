@@ -19,18 +19,19 @@ from nats.errors import Error as NatsError
 
 from adapters.nats import consumers
 from adapters.nats.api import ApiError, NoAnswer
-from adapters.nats.broker import Link
-from adapters.nats.names import HEAD_BELL, queue_bell
+from adapters.nats.broker import Link, on_bell
+from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
 from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, TRANSIENT, Database
+from adapters.postgres.kinds import register
 from adapters.postgres.ledger import Leadership
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
 from domain.mirror import Mirror, NotLeading
-from infra.app import QUEUES
+from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.roles.lifeline import Lifeline
-from infra.roles.run import together
+from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings
 
 logger = structlog.get_logger()
@@ -41,6 +42,24 @@ VERIFY_S = 2.0
 TELL_S = 0.25
 EVERYTHING = 2**62  # a position behind every other
 NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    database = Database(settings.postgres, settings.pool, "postcommit relay")
+    await ready(database)
+    await register(database, list(KINDS.values()))
+    link = Link(settings.nats, "relay", name_of("relay"))
+    cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
+    role = Relay(settings, database, cursor, link, Clock())
+    on_bell(link, LOG_BELL, lambda _: role.written.set())
+    link.open()
+    try:
+        await until_stopped(together(role.run(), require_nats(link)))
+    finally:
+        await link.close()
+        await cursor.close()
+        await database.close()
 
 
 @dataclass(slots=True)

@@ -17,8 +17,7 @@ import pytest
 from nats.aio.client import ServerVersion
 
 from infra.embedded.servers import Servers
-from infra.roles.main import require_nats
-from infra.roles.run import REFUSED, Refused, together
+from infra.roles.role import REFUSED, Refused, require_nats, together
 from tests.acceptance.running import ROLES, ROOT, Running, starting, up
 
 Dsn = Callable[[str], str]

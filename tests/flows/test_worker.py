@@ -20,7 +20,8 @@ from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
 from domain.task import Status, Task
 from infra.clock import new_id
 from infra.roles.attempt import MOST_RESULT
-from infra.roles.worker import Crew
+from infra.roles.crew import Crew
+from infra.roles.runs import Runs
 from tests import making
 from tests.clocks import HandClock
 from tests.making import KIND
@@ -110,13 +111,15 @@ class World:
 async def crew(work: Work, kind: AnyKind = KIND, **settings: Any) -> AsyncIterator[World]:
     time = HandClock()
     rows = Rows(time.database)
-    given: dict[str, Any] = {"slots": 4, "heartbeat_s": 0.6, "grace_s": 0.05} | settings
-    one = Crew("w", rows, rows, {kind.name: Worker(kind, work)}, [kind.queue], time.clock, (Away,), **given)
-    loops = [asyncio.create_task(loop) for loop in (one.claim_loop(), one.poll_loop(), one.beat_loop())]
+    given: dict[str, Any] = {"heartbeat_s": 0.6, "grace_s": 0.05} | settings
+    ours = {name: given.pop(name) for name in ("slots", "unheard_s") if name in given}
+    runs = Runs("w", rows, rows, {kind.name: Worker(kind, work)}, time.clock, (Away,), **given)
+    one = Crew(runs, [kind.queue], **{"slots": 4} | ours)
+    loops = [asyncio.create_task(loop) for loop in (one.claim_loop(), one.poll_loop(), one.runs.beat_loop())]
     try:
         yield World(rows, time, one)
     finally:
-        for running in [*loops, *(run.running for run in one.runs.values() if run.running)]:
+        for running in [*loops, *(run.running for run in one.runs.held.values() if run.running)]:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
@@ -222,13 +225,13 @@ async def test_a_worker_that_gets_its_own_lost_task_again_holds_it_once() -> Non
         id = await world.new()
         world.ring(id)
         await until(lambda: slow.running == 1)
-        first = world.crew.runs[id]
+        first = world.crew.runs.held[id]
         state = world.row(id)
         await Memory.settle(world.rows, [making.change(id, state, task.rescue(state, state.turn))], "lifeline")
         world.ring(id)
         await until(lambda: slow.stopped == 1 and slow.running == 1)
         await settled()
-        assert world.crew.runs[id] is not first and world.crew.runs[id].held.task.turn == 2
+        assert world.crew.runs.held[id] is not first and world.crew.runs.held[id].held.task.turn == 2
         slow.gate.set()
         row = await world.reached(id, Status.COMPLETE)
         assert row.attempt == 2
@@ -453,7 +456,7 @@ async def test_a_result_that_waits_for_postgres_is_not_thrown_away_by_a_cancelli
         *others, id = [await world.new() for _ in range(3)]
         world.rows.settles.clear()
         world.ring(*others, id)  # two statements are on their way, the third waits
-        await until(lambda: len(world.crew.runs) == 3)
+        await until(lambda: len(world.crew.runs.held) == 3)
         await settled()
         await world.cancel(id)
         extended = 0
@@ -495,7 +498,7 @@ async def test_a_worker_whose_turn_has_passed_writes_nothing() -> None:
         await world.take_away(id)
         story = await world.story(id)
         slow.gate.set()
-        await until(lambda: not world.crew.runs)
+        await until(lambda: not world.crew.runs.held)
         assert await world.story(id) == story and world.row(id).worker == "other"
 
 
@@ -508,7 +511,7 @@ async def test_a_worker_that_lost_its_lease_stops_the_work_and_writes_nothing() 
         await world.take_away(id)
         story = await world.story(id)
         await heard_beat(world, lambda: slow.stopped == 1)
-        await until(lambda: not world.crew.runs)
+        await until(lambda: not world.crew.runs.held)
         assert await world.story(id) == story and world.row(id).worker == "other"
 
 
@@ -610,11 +613,11 @@ async def test_a_result_that_waits_to_be_written_is_not_given_back_at_the_end() 
         ids = [await world.new() for _ in range(4)]
         world.rows.settles.clear()
         world.ring(*ids)
-        await until(lambda: len(world.crew.runs) == 4)
+        await until(lambda: len(world.crew.runs.held) == 4)
         await settled()
         stopping = asyncio.create_task(world.crew.stop())
         await until(lambda: world.crew.stopping)
-        await asyncio.wait([stopping], timeout=world.crew.grace_s * 2)  # the grace goes by
+        await asyncio.wait([stopping], timeout=world.crew.runs.grace_s * 2)  # the grace goes by
         world.rows.settles.set()
         await stopping
         assert [await world.story(id) for id in ids] == [["Queued", "Started", "Completed"]] * 4

@@ -5,6 +5,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from adapters.nats.broker import Link
 from adapters.postgres.database import Database, Unavailable, Unsafe
 from infra.migrate import WrongSchema, require
 
@@ -21,8 +23,7 @@ REFUSED = 78  # EX_CONFIG: the role refuses to start, and says why
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
 ASK_AGAIN_S = 0.5  # a loop that has not ended since it was asked to
-
-
+OLDEST_NATS = (2, 14)
 AWAY = 75  # EX_TEMPFAIL: what the role needs is away; start it again
 
 
@@ -122,6 +123,20 @@ async def ready(database: Database) -> None:
             if time.monotonic() - begin > PATIENCE_S:
                 raise Away(f"Postgres does not answer: {error}") from error
             await asyncio.sleep(0.2)
+
+
+async def require_nats(link: Link) -> None:
+    """Ends the role where the server is too old: it would ignore what it does not know, and say nothing."""
+    await link.wait()
+    version = link.client.connected_server_version
+    if (version.major, version.minor) < OLDEST_NATS:
+        found = f"{version.major}.{version.minor}.{version.patch}"
+        raise Refused(f"NATS has version {found}, and postcommit needs 2.14 or newer.")
+
+
+def name_of(role: str) -> str:
+    """What this process is called: in the log, where it is a subject's token, and at its servers."""
+    return f"{role}-{socket.gethostname().partition('.')[0]}-{os.getpid()}"[:64]
 
 
 async def _watched(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from domain import holding, subjects, task
-from domain.holding import Change, Held
+from domain.holding import Change, Held, Place
 from domain.log import Conflict, Entry, Fact, Meta, Once, Recorded, Replayed
 from domain.task import Status, Task
 
@@ -129,17 +129,14 @@ class Memory:
     async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
         return [(id, state) for id, state in self._of(Status.IN_PROGRESS) if self._silent(self._rows[id])][:limit]
 
-    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
-        before = self._now() - timedelta(seconds=wait_s)
-        found = []
-        for id, state in sorted(self._of(Status.QUEUED), key=_by_due):
-            last = self._rows[id].last
-            position = self._positions.get(last.id)
-            if position is None or state.queue not in delivered or last.at >= before:
-                continue
-            if position <= delivered[state.queue] or position < first:
-                found.append((id, state.queue))
-        return found[:limit]
+    async def unheard(
+        self, queue: str, delivered: int, first: int, after: Place | None, limit: int
+    ) -> tuple[list[tuple[UUID, int]], Place | None]:
+        queued = sorted((pair for pair in self._of(Status.QUEUED) if pair[1].queue == queue), key=_by_due)
+        page = [pair for pair in queued if after is None or _by_due(pair) > after][:limit]
+        told = [(id, self._positions.get(self._rows[id].last.id)) for id, _ in page]
+        found = [(id, position) for id, position in told if position and (position <= delivered or position < first)]
+        return found, _by_due(page[-1]) if len(page) == limit else None
 
     async def clock(self) -> datetime:
         return self._now()

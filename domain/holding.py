@@ -9,6 +9,9 @@ from uuid import UUID
 from domain.log import Entry, Fact
 from domain.task import Task
 
+Place = tuple[datetime, UUID]
+"""Where a task stands in its queue: when it was due, and its id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -81,11 +84,14 @@ class Tasks(Protocol):
     async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
         """Tasks whose holder let the lease run out, by the database's clock."""
 
-    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
-        """Queued tasks, with their queues, whose bell was missed.
+    async def unheard(
+        self, queue: str, delivered: int, first: int, after: Place | None, limit: int
+    ) -> tuple[list[tuple[UUID, int]], Place | None]:
+        """Look at the next `limit` queued tasks of a queue, the longest due first, behind `after` (None: at the front).
 
-        `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
-        the stream still holds; `wait_s` is the least time since the task was queued."""
+        Answers with those whose bell was missed, each with the position of the fact that queued it, and with where the
+        next look begins (None: this one reached the end). Missed is a bell at or below `delivered`, up to where the
+        queue's consumer has delivered, or below `first`, where the stream begins; what has no position yet is not."""
 
     async def clock(self) -> datetime:
         """The database's clock, by which leases run out."""

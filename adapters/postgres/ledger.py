@@ -34,7 +34,7 @@ class Leadership:
         self._connection = connection
         self._low = 0  # every outbox row up to here was moved, and none can appear there any more
         self._beyond: set[int] = set()  # moved rows above `low`, where numbers between are missing
-        self._mark: tuple[int, int] | None = None  # (outbox number, transaction) of the next low
+        self._mark: tuple[int, frozenset[str]] | None = None  # the next low, and who may still write below it
         self._marked_at = 0.0
         self._busy = asyncio.Lock()  # a connection does one thing at a time
 
@@ -100,16 +100,19 @@ class Leadership:
         """Numbers are missing: they belong to transactions that run, were rolled back, or were another leader's."""
         if self._beyond and self._mark is None:
             number = await self._connection.fetchval(statement("last_outbox_number"))
-            self._mark = number, await self._connection.fetchval(statement("next_transaction"))
+            self._mark = number, await self._writers()
             self._marked_at = time.monotonic()
 
     async def _settled(self) -> int | None:
         """The number up to which no row can appear any more, where a gap waits for one.
 
-        A transaction gets its id before its outbox numbers: once every transaction that was running after the number
-        was handed out has ended, what is not visible up to that number never will be."""
+        Whoever inserts locks the outbox before it gets a number, and until it ends: once every transaction that held
+        that lock after the number was handed out has ended, what is not visible up to the number never will be."""
         if self._mark is None or time.monotonic() - self._marked_at < LOW_EVERY_S:
             return None
         self._marked_at = time.monotonic()
-        number, transaction = self._mark
-        return number if await self._connection.fetchval(statement("oldest_transaction")) >= transaction else None
+        number, writers = self._mark
+        return number if writers.isdisjoint(await self._writers()) else None
+
+    async def _writers(self) -> frozenset[str]:
+        return frozenset(await self._connection.fetchval(statement("outbox_writers")))

@@ -9,11 +9,10 @@ from sqlalchemy import func, select
 
 from adapters.postgres import codec, settle
 from adapters.postgres.database import Database, Unavailable
-from domain.holding import Change, Held
+from domain.holding import Change, Held, Place
 from domain.task import Task
 
-LOOKED_AT = 2_000
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
+FRONT: Place = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
 class PostgresTasks:
@@ -21,7 +20,6 @@ class PostgresTasks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looked: dict[str, tuple[datetime, UUID]] = {}  # how far into each queue the last look went
 
     async def claim(
         self,
@@ -68,20 +66,13 @@ class PostgresTasks:
     async def expired(self, limit: int) -> list[tuple[UUID, Task]]:
         return _pairs(await self._database.fetch("find_expired", limit))
 
-    async def unheard(self, delivered: dict[str, int], first: int, wait_s: float, limit: int) -> list[tuple[UUID, str]]:
-        """Queued tasks, with their queues, whose bell was missed.
-
-        `delivered` is the position up to which each queue's consumer has delivered, `first` the first position that
-        the stream still holds; `wait_s` is the least time since the task was queued. Of each queue a few thousand are
-        looked at, from where the last look ended: a large backlog costs no more, and nothing in it is forgotten."""
-        found: list[tuple[UUID, str]] = []
-        for queue, position in delivered.items():
-            due_at, id = self._looked.get(queue, BEGINNING)
-            wait = timedelta(seconds=wait_s)
-            rows = await self._database.fetch("find_unheard", queue, position, first, wait, due_at, id, LOOKED_AT)
-            self._looked[queue] = (rows[-1]["due_at"], rows[-1]["id"]) if len(rows) == LOOKED_AT else BEGINNING
-            found += [(UUID(bytes=row["id"].bytes), queue) for row in rows if row["unheard"]][:limit]
-        return found
+    async def unheard(
+        self, queue: str, delivered: int, first: int, after: Place | None, limit: int
+    ) -> tuple[list[tuple[UUID, int]], Place | None]:
+        rows = await self._database.fetch("find_unheard", queue, delivered, first, *(after or FRONT), limit)
+        found = [(UUID(bytes=row["id"].bytes), row["position"]) for row in rows if row["unheard"]]
+        more = len(rows) == limit
+        return found, (rows[-1]["due_at"], UUID(bytes=rows[-1]["id"].bytes)) if more else None
 
     async def clock(self) -> datetime:
         async with self._database.core() as connection:

@@ -15,13 +15,13 @@ from domain.holding import Change, Tasks
 from domain.log import Meta
 from domain.task import Task
 from infra.clock import Clock
+from infra.roles.bells import Bells, Heard
 
 logger = structlog.get_logger()
 MOST = 500  # tasks of one sort in one tick
 ACTOR = "lifeline"
 TICK_S = 1.0
 LATE_S = 3.0  # a tick so late means that the clock or this process stood still
-LONGEST_S = 300.0  # between two bells for the same task
 
 
 @dataclass(slots=True)
@@ -29,9 +29,7 @@ class Lifeline:
     tasks: Tasks
     clock: Clock
     ring: Callable[[str, Sequence[UUID]], Awaitable[None]]  # (queue, tasks)
-    heard: Callable[
-        [], Awaitable[tuple[dict[str, int], int] | None]
-    ]  # delivered by queue, first position; None: no NATS
+    heard: Callable[[], Awaitable[Heard | None]]  # None: NATS is away
     written: Callable[[], None]
     transient: tuple[type[Exception], ...]
     lease_s: float = 10.0
@@ -39,7 +37,10 @@ class Lifeline:
     _grace_until: float = field(default=0.0)
     _ticked: float = field(default=0.0)
     _offset: float | None = field(default=None)  # the database's clock against ours, s
-    _rung: dict[UUID, tuple[float, float]] = field(default_factory=dict)  # task -> (next bell not before, pause)
+    _bells: Bells = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bells = Bells(self.tasks, self.unheard_s)
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -111,21 +112,9 @@ class Lifeline:
 
     async def _ring_again(self, now: float) -> None:
         """Ring for what was delivered and not taken, or is no longer in the stream: seldom, and ever more seldom."""
-        known = await self.heard()
-        if known is None:
+        if (heard := await self.heard()) is None:
             return
-        delivered, first = known
-        found = await self.tasks.unheard(delivered, first, self.unheard_s, MOST)
-        names = {id for id, _ in found}
-        self._rung = {id: rung for id, rung in self._rung.items() if id in names}
-        queued: dict[str, list[UUID]] = {}
-        for id, queue in found:
-            not_before, pause = self._rung.get(id, (0.0, self.unheard_s / 2))
-            if now >= not_before:
-                pause = min(pause * 2, LONGEST_S)
-                self._rung[id] = (now + pause, pause)
-                queued.setdefault(queue, []).append(id)
-        for queue, ids in queued.items():
+        for queue, ids in (await self._bells.due(heard, now)).items():
             logger.info("lifeline.ring", queue=queue, tasks=len(ids))
             await self.ring(queue, ids)
 

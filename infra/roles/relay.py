@@ -30,6 +30,7 @@ from adapters.postgres.tasks import PostgresTasks
 from domain.mirror import Mirror, NotLeading
 from infra.app import KINDS, QUEUES
 from infra.clock import Clock
+from infra.roles.bells import Heard
 from infra.roles.lifeline import Lifeline
 from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings
@@ -94,7 +95,7 @@ class Relay:
             self._heartbeat(leadership),
             self._mirror(ledger),
             self._tell(ledger),
-            self._lifeline().run(),
+            self._lifeline(ledger).run(),
             self._provision(ledger),
             self._forget(),
         )
@@ -183,12 +184,12 @@ class Relay:
             if await consumers.ensure(self.link.client, queue, start):
                 logger.info("relay.durable_made", queue=queue)
 
-    def _lifeline(self) -> Lifeline:
+    def _lifeline(self, ledger: MirroredLedger) -> Lifeline:
         return Lifeline(
             PostgresTasks(self.database),
             self.clock,
             self._ring_queue,
-            self._heard,
+            lambda: self._heard(ledger),
             self.written.set,
             TRANSIENT,
             self.settings.lease_s,
@@ -198,8 +199,8 @@ class Relay:
     async def _ring_queue(self, queue: str, ids: Sequence[UUID]) -> None:
         await self.link.ring(queue_bell(queue), json.dumps([str(id) for id in ids]).encode())
 
-    async def _heard(self) -> tuple[dict[str, int], int] | None:
-        """How far each queue's consumer has delivered, and where the stream begins; None while NATS is away."""
+    async def _heard(self, ledger: MirroredLedger) -> Heard | None:
+        """How far each queue's consumer has delivered, where the stream begins; None while NATS is away."""
         if not self.link.up:
             return None
         try:
@@ -209,13 +210,14 @@ class Relay:
             return None
         if state is None:
             return None
+        head = await ledger.head()
         heard = {queue: position for queue, position in found.items() if position is not None}
         if self.clock.monotonic() - self.mirrored_at > self.settings.unheard_s:
-            return dict.fromkeys(heard, EVERYTHING), state.first  # the stream answers, and stores nothing
+            return Heard(dict.fromkeys(heard, EVERYTHING), state.first, head)  # the stream answers, and stores nothing
         for queue, position in heard.items():
             if position + 1 < state.first:  # age or size took what no worker had fetched: the bells ring for it again
                 logger.warning("relay.queue_behind_stream", queue=queue, delivered=position, first=state.first)
-        return heard, state.first
+        return Heard(heard, state.first, head)
 
     async def _forget(self) -> None:
         """Idempotency keys are kept for seven days."""

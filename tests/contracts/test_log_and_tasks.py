@@ -375,26 +375,36 @@ async def test_what_is_due_is_found_by_the_callers_clock(world: World) -> None:
 
 
 async def test_unheard_is_what_was_delivered_or_has_left_the_stream_and_still_waits(world: World) -> None:
-    old = now() - timedelta(seconds=60)
-    ids = [await world.new(at=old) for _ in range(3)]
-    await world.new(at=now())  # too young
+    ids = [await world.new(at=now() - timedelta(seconds=60 - nth)) for nth in range(3)]
     queue = world.kind.queue
-    assert await world.tasks.unheard({queue: 10**9}, 10**9, 5, 10) == []  # without a position nothing can be heard
+    assert await world.tasks.unheard(queue, 10**9, 10**9, None, 10) == ([], None)  # no position: nothing to be heard
     await world.sequence()
-    [position] = [one.position for one in await world.log.read(f"task-{ids[1]}")]
-    assert position is not None
+    positions = [recorded.position for id in ids for recorded in await world.log.read(f"task-{id}")]
 
-    async def unheard(delivered: dict[str, int], first: int, limit: int = 10) -> list[UUID]:
-        found = await world.tasks.unheard(delivered, first, 5, limit)
-        assert {one for _, one in found} <= {queue}
+    async def unheard(delivered: int, first: int, queue: str = queue) -> list[UUID]:
+        found, after = await world.tasks.unheard(queue, delivered, first, None, 10)
+        assert after is None and [positions[ids.index(id)] for id, _ in found] == [position for _, position in found]
         return [id for id, _ in found]
 
-    assert await unheard({queue: position}, 0) == ids[:2]
-    assert await unheard({queue: 0}, position) == ids[:1]
-    assert await unheard({queue: 0}, 0) == await unheard({"other": 10**9}, 10**9) == []
-    assert await unheard({queue: 10**9}, 0, 2) == ids[:2]
+    second = positions[1]
+    assert second is not None
+    assert await unheard(second, 0) == ids[:2]
+    assert await unheard(0, second) == ids[:1]
+    assert await unheard(0, 0) == await unheard(10**9, 10**9, "other") == []
     await world.claim(ids[0])
-    assert await unheard({queue: position}, 0) == [ids[1]]
+    assert await unheard(second, 0) == [ids[1]]
+
+
+async def test_a_look_for_the_unheard_goes_on_where_the_last_one_ended(world: World) -> None:
+    at = now()
+    ids = [await world.new(at=at + timedelta(seconds=nth // 3)) for nth in range(10)]  # some are due at the same moment
+    await world.sequence()
+    found: list[UUID] = []
+    after, looks = None, 0
+    while after is not None or looks == 0:
+        page, after = await world.tasks.unheard(world.kind.queue, 10**9, 0, after, 4)
+        found, looks = found + [id for id, _ in page], looks + 1
+    assert found == ids and looks == 3
 
 
 async def test_the_row_is_the_fold_of_its_stream(world: World) -> None:

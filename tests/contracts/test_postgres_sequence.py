@@ -142,6 +142,29 @@ async def test_the_skipped_beginning_of_the_outbox_never_passes_a_late_commit(
     await check_ledger(database)
 
 
+async def test_a_gap_waits_for_no_transaction_that_wrote_elsewhere(
+    address: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report, a dump, an application's own long transaction: their numbers cannot be missing from the outbox."""
+    monkeypatch.setattr(leading, "LOW_EVERY_S", 0.0)
+    async with (
+        await Leadership.open(address) as leadership,
+        database.driver() as elsewhere,
+        database.driver() as writer,
+        elsewhere.transaction(),
+    ):
+        await elsewhere.execute("UPDATE postcommit.cursors SET at = clock_timestamp() WHERE name = 'audit'")
+        await elsewhere.fetch("SELECT FROM postcommit.outbox")
+        gap = writer.transaction()
+        await gap.start()
+        await write(writer, [story(new_id(), 0, 3)])
+        await gap.rollback()
+        await write(writer, [story(new_id(), 0, 2)])
+        assert [await leadership.sequence(10) for _ in range(3)] == [2, 0, 0]
+        assert leadership._low == await writer.fetchval(statement("last_outbox_number")) >= 5
+    await check_ledger(database)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_in_any_order_of_beginnings_and_commits_nothing_is_skipped(
     address: str, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int

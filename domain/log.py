@@ -17,6 +17,10 @@ class Conflict(Exception):
     """Somebody else wrote to this stream first: read it again and decide again."""
 
 
+class Underway(Exception):
+    """Somebody else writes under the same idempotency key just now; how that ends is not known yet."""
+
+
 class Overloaded(Exception):
     """Too much waits to be written; nothing of this was. Try again later."""
 
@@ -100,8 +104,8 @@ class Log(Protocol):
     async def append(self, entry: Entry) -> None:
         """Write an entry, durably.
 
-        Raises Conflict where a version is taken, Replayed where the idempotency key is, Overloaded where too
-        much waits. In each of these cases nothing was written."""
+        Raises Conflict where a version is taken, Replayed where the idempotency key is, Underway where the key is being
+        used for longer than 5 s, Overloaded where too much waits. In each of these cases nothing was written."""
 
     async def read(self, stream: str) -> Sequence[Recorded]:
         """All facts of one stream, by version; empty where there is no such stream."""

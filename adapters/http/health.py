@@ -12,7 +12,7 @@ from adapters.http.shown import ok
 
 logger = structlog.get_logger()
 PATIENCE_S = 0.9
-DISPENSABLE = frozenset({"nats"})  # without it everything goes on, only later
+NEEDED = frozenset({"postgres", "schema"})  # without the others everything is taken and kept, and goes on later
 
 
 @get("/livez", sync_to_thread=False)
@@ -28,7 +28,7 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
     results = await asyncio.gather(*(_passes(name, check) for name, check in service.checks.items()))
     passed = dict(zip(service.checks, results, strict=True))
     failed = {name for name, good in passed.items() if not good}
-    unready = service.stopping.is_set() or bool(failed - DISPENSABLE)
+    unready = service.stopping.is_set() or bool(failed & NEEDED)
     status = "unready" if unready else "degraded" if failed else "ok"
     told = {name: "ok" if good else "failed" for name, good in passed.items()}
     return ok({"status": status, "checks": told}, {"Cache-Control": "no-store"}, 503 if unready else 200)

@@ -16,7 +16,7 @@ from litestar.exceptions import (
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from adapters.http.origin import request_id
-from domain.log import Conflict, Overloaded
+from domain.log import Conflict, Overloaded, Underway
 
 logger = structlog.get_logger()
 MOST_ERRORS = 100  # told in one document
@@ -30,6 +30,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "This method is not allowed here"),
     "conflict": (409, "The state of the task does not allow this"),
+    "underway": (409, "The first request with this Idempotency-Key still runs"),
     "stale": (412, "The task has changed"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The body is of another media type"),
@@ -44,11 +45,13 @@ HEADERS: dict[str, dict[str, str]] = {
     "unauthorized": {"WWW-Authenticate": "Bearer"},
     "overloaded": {"Retry-After": "1"},
     "unavailable": {"Retry-After": "1"},
+    "underway": {"Retry-After": "1"},
     "not-yet": {"Retry-After": "1"},
 }
 CAUSES: dict[type[Exception], str] = {
     Overloaded: "overloaded",
     Conflict: "conflict",
+    Underway: "underway",
     RecursionError: "invalid",
     RequestEntityTooLarge: "too-large",
     NotFoundException: "not-found",
@@ -61,6 +64,7 @@ DETAILS: dict[str, str] = {
     "method-not-allowed": "See the Allow header for what is.",
     "too-large": "The body is larger than this address takes.",
     "internal": "The error was logged under the id of this request.",
+    "underway": "Nothing of this was written. Repeat it with the same key to get the first answer.",
     "overloaded": "Nothing of this was written. Try again in a moment.",
     "unavailable": "Try again in a moment.",
 }

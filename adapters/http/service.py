@@ -52,7 +52,7 @@ class Service:
     find_key: Callable[[bytes], Awaitable[Key | None]]  # by the SHA-256 of its secret
     kinds: Mapping[str, AnyKind]
     ring: Callable[[Mapping[str, list[UUID]]], None]  # what was written, by queue; neither waits nor raises
-    checks: Mapping[str, Callable[[], Awaitable[bool]]]  # for /readyz, by name; all but `nats` are needed
+    checks: Mapping[str, Callable[[], Awaitable[bool]]]  # for /readyz, by name
     now: Callable[[], datetime]  # UTC
     new_id: Callable[[], UUID]  # UUIDv7
     problems: Mapping[type[Exception], str] = field(default_factory=dict)  # more exceptions -> slug of their problem

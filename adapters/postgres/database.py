@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 T = TypeVar("T")
 SQL = Path(__file__).parent / "sql"
 TRIES = 4
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+LOST_A_RACE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AGAIN = (*LOST_A_RACE, asyncpg.LockNotAvailableError)
 GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -32,7 +33,7 @@ GONE = (
 )
 
 
-LIMITS = {"statement_timeout": "10s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "60s"}
+LIMITS = {"statement_timeout": "10s", "lock_timeout": "2500ms", "idle_in_transaction_session_timeout": "60s"}
 
 
 class Unavailable(Exception):
@@ -117,13 +118,13 @@ class Database:
             raise Unavailable(f"Postgres does not answer: {error}") from error
 
     async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run `sql/<name>.sql`, which is one statement and so atomic by itself; a deadlock is tried again."""
+        """Run `sql/<name>.sql`, which is one statement and so atomic by itself; see `again`."""
+        return await again(lambda: self.fetch_once(name, *arguments))
 
-        async def run() -> list[asyncpg.Record]:
-            async with self.driver() as connection:
-                return await connection.fetch(statement(name), *arguments)
-
-        return await again(run)
+    async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The same, without another try."""
+        async with self.driver() as connection:
+            return await connection.fetch(statement(name), *arguments)
 
     async def schema_version(self) -> str | None:
         """The version of the schema, or None where there is none."""
@@ -149,12 +150,12 @@ class Database:
         await self.engine.dispose()
 
 
-async def again(run: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
+async def again(run: Callable[[], Awaitable[T]], after: tuple[type[Exception], ...] = AGAIN) -> T:
     """Run it again after a deadlock, a serialization failure or a lock that could not be had: nothing was written."""
-    for left in reversed(range(tries)):
+    for left in reversed(range(TRIES)):
         try:
             return await run()
-        except AGAIN:
+        except after:
             if left == 0:
                 raise
             await asyncio.sleep(random.uniform(0.005, 0.05))

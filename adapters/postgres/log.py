@@ -4,6 +4,7 @@ Entries of new streams cannot conflict, so they share a fast lane. What changes 
 its own, so that one conflict never fails a neighbour."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,11 @@ import asyncpg
 from sqlalchemy import select
 
 from adapters.postgres import codec, settle
-from adapters.postgres.database import Database, Unavailable, again, statement
+from adapters.postgres.database import LOST_A_RACE, Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
 from domain import holding
-from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed
+from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, Underway
 
 SPLITS = (
     asyncpg.DataError,
@@ -24,6 +25,7 @@ SPLITS = (
     asyncpg.QueryCanceledError,
     asyncpg.ProgramLimitExceededError,
 )
+KEY_WAIT_S = 4.0  # a wait for a key that began within this time is waited out: 5 s in all
 
 
 class PostgresLog:
@@ -38,16 +40,26 @@ class PostgresLog:
     async def append(self, entry: Entry) -> None:
         """Write the entry, durably; see the port. Raises Unavailable where it is not known whether it was written."""
         try:
-            if entry.changed:
-                await again(lambda: self._write_changed(entry))
-            else:
-                await self._new.do(entry)
+            await self._append(entry)
         except Full as error:
             raise Overloaded("Too much waits to be written.") from error
         except asyncpg.UniqueViolationError as error:
             raise Conflict(f"Somebody else wrote first: {error}") from error
         except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+            if _of_key(error):
+                raise Underway("The Idempotency-Key is being used by another request, which still runs.") from error
             raise Unavailable(f"Postgres is held up: {error}") from error
+
+    async def _append(self, entry: Entry) -> None:
+        begin = time.monotonic()
+        while True:
+            try:
+                if entry.changed:
+                    return await again(lambda: self._write_changed(entry), LOST_A_RACE)
+                return await self._new.do(entry)
+            except asyncpg.LockNotAvailableError:
+                if time.monotonic() - begin > KEY_WAIT_S:
+                    raise
 
     async def drain(self) -> None:
         """Wait until everything that was handed in is written."""
@@ -71,7 +83,7 @@ class PostgresLog:
             return [codec.recorded(row) for row in (await connection.execute(query)).mappings()]
 
     async def _write_new(self, entries: Sequence[Entry]) -> Sequence[None | Exception]:
-        rows = await self._database.fetch("append_entries", *columns(entries))
+        rows = await again(lambda: self._database.fetch_once("append_entries", *columns(entries)), LOST_A_RACE)
         written = {row["entry"] for row in rows}
         missed = [entry for number, entry in enumerate(entries) if number not in written]
         answers = iter(await asyncio.gather(*map(self._answer, missed)))
@@ -110,6 +122,11 @@ class PostgresLog:
         async with self._database.core() as connection:
             row = (await connection.execute(query)).one()
         return Replayed(row.fingerprint, Answer(row.status, row.body, row.location))
+
+
+def _of_key(error: asyncpg.PostgresError) -> bool:
+    """Whether the lock that could not be had is that of an idempotency key, which another transaction is writing."""
+    return idempotency.name in (error.context or "")
 
 
 def columns(entries: Sequence[Entry]) -> list[list[Any]]:

@@ -20,6 +20,7 @@ from infra.embedded.home import Home, Refused, write_run
 from infra.embedded.servers import Server, Servers
 
 READY_S = 120.0
+IN_PLACE_S = 5.0
 STOP_S = 15.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S = 0.1, 5.0, 10.0
 EX_CONFIG = 78  # sysexits.h: wrong configuration, so trying again is no use
@@ -166,10 +167,13 @@ async def _run(step: Command) -> None:
 
 
 async def _answers(url: str) -> None:
+    """Until the API can serve, and a moment longer for the roles behind it to be in their places."""
+    soon = time.monotonic() + IN_PLACE_S
     async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
         while True:
             try:
-                if (await client.get(url)).status_code == 200:
+                answer = await client.get(url)
+                if answer.status_code == 200 and (answer.json()["status"] == "ok" or time.monotonic() > soon):
                     return
             except httpx.HTTPError:
                 pass  # not there yet

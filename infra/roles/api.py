@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -27,12 +28,13 @@ from adapters.postgres import keys
 from adapters.postgres.database import Database, Unavailable
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.queries import PostgresQueries
-from infra.app import KINDS
+from infra.app import KINDS, READERS
 from infra.clock import Clock
 from infra.migrate import head
 from infra.roles.role import Refused, name_of, ready
 from infra.settings import Settings
 
+LATE = timedelta(seconds=10)  # who is so far behind stands still
 GRACE_S = 8  # what requests get that are being answered at SIGTERM
 MOST_NAMED = 50  # tasks that one bell names; the relay tells of the others
 AWAY: tuple[type[Exception], ...] = (
@@ -101,7 +103,14 @@ def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
     async def nats() -> bool:
         return nats_up()
 
-    return {"postgres": postgres, "schema": schema, "nats": nats}
+    def moves(*names: str) -> Callable[[], Awaitable[bool]]:
+        async def check() -> bool:
+            return not {row["name"] for row in await health.fetch("find_late", LATE)} & set(names)
+
+        return check
+
+    moving = {"relay": moves("relay"), "mirror": moves("mirror"), "readers": moves(*READERS)}
+    return {"postgres": postgres, "schema": schema, "nats": nats} | moving
 
 
 def ring_by(link: Link) -> Ring:

@@ -38,6 +38,7 @@ class Ready(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
+        self.wfile.write(b'{"status": "ok"}')
 HTTPServer(("127.0.0.1", int(os.environ["POSTCOMMIT_PORT"])), Ready).serve_forever()
 '''
 LIVE = "import os, time; print(os.environ['POSTCOMMIT_NATS'], os.environ['POSTCOMMIT_LEASE_S']); time.sleep(3600)"

@@ -1,9 +1,12 @@
 """Is a request with an Idempotency-Key done once, and answered the same every time?"""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from asyncpg.transaction import Transaction
 
 from tests.flows.conftest import Api
 from tests.flows.test_http_tasks import PROBE, assert_problem, fail, requested
@@ -61,6 +64,53 @@ async def test_another_request_under_the_same_key_is_refused(api: Api) -> None:
         other = {"kind": "probe", "request": {"payload": 1}}
         assert_problem(await http.post("/v1/tasks", json=other, headers=key("used")), 422, "key-reused")
         assert await api.stored() == before
+
+
+@asynccontextmanager
+async def running(api: Api, name: str) -> AsyncIterator[Transaction]:
+    """A first request with the key, held up between its statement and its commit."""
+    async with api.database.driver() as connection:
+        first = connection.transaction()
+        await first.start()
+        await connection.execute(
+            """INSERT INTO postcommit.idempotency (holder, route, key, fingerprint, status, location, body)
+            SELECT holder, route, $1, fingerprint, status, location, body
+            FROM postcommit.idempotency WHERE key = 'model'""",
+            name,
+        )
+        yield first
+
+
+async def test_who_comes_while_the_first_still_runs_waits_for_its_answer(api: Api) -> None:
+    async with api.operator as http:
+        model = await http.post("/v1/tasks", json=PROBE, headers=key("model"))
+        async with running(api, "runs") as first:
+            asking = asyncio.create_task(http.post("/v1/tasks", json=PROBE, headers=key("runs")))
+            await asyncio.wait({asking}, timeout=3.5)
+            assert not asking.done()
+            await first.commit()
+            answer = await asking
+        assert (answer.content, answer.headers["idempotency-replayed"]) == (model.content, "true")
+
+
+async def test_who_waits_for_five_seconds_is_told_so_and_its_neighbours_are_not(api: Api) -> None:
+    async with api.operator as http:
+        await http.post("/v1/tasks", json=PROBE, headers=key("model"))
+        async with running(api, "runs-on") as first:
+            posts = (http.post("/v1/tasks", json=PROBE, headers=key(name)) for name in ("runs-on", "one", "two"))
+            refused, *others = await asyncio.gather(*posts)
+            await first.rollback()
+        assert_problem(refused, 409, "underway")
+        assert [answer.status_code for answer in others] == [202, 202]
+        assert (await http.post("/v1/tasks", json=PROBE, headers=key("runs-on"))).status_code == 202
+
+
+async def test_a_table_that_is_locked_is_not_taken_for_a_key_that_is(api: Api) -> None:
+    async with api.operator as http, api.database.driver() as other:
+        async with other.transaction():
+            await other.execute("LOCK TABLE postcommit.idempotency")
+            answer = await http.post("/v1/tasks", json=PROBE, headers=key("locked-out"))
+        assert_problem(answer, 503, "unavailable")
 
 
 async def test_a_key_belongs_to_its_holder_and_its_route(api: Api) -> None:

@@ -7,16 +7,21 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 from httpx import AsyncClient, HTTPError
 
-from adapters.postgres import keys
+from adapters.postgres import keys, readers
 from adapters.postgres.database import Database
+from adapters.postgres.ledger import Leadership
+from adapters.postgres.log import PostgresLog
 from infra.embedded.home import free_port
 from infra.embedded.servers import Servers
+from infra.roles.api import checks
+from tests import making
 from tests.flows.test_http_tasks import PROBE, assert_problem, requested
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +87,33 @@ async def test_at_the_end_streams_and_waits_end_and_the_exit_code_is_0(dsn: Call
 async def test_without_nats_the_api_is_degraded_and_takes_everything(dsn: Callable[[str], str]) -> None:
     async with serving(dsn("postcommit")) as (_, http):
         told = (await http.get("/readyz", headers={"Authorization": ""})).json()
-        assert told == {"status": "degraded", "checks": {"postgres": "ok", "schema": "ok", "nats": "failed"}}
+        assert (told["status"], told["checks"]["nats"]) == ("degraded", "failed")
         await requested(http)
+
+
+async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
+    address = dsn("postcommit")
+    database = Database(address, 2)
+    looks = checks(database, lambda: True)
+
+    async def failed() -> set[str]:
+        return {name for name, look in looks.items() if not await look()}
+
+    log, now = PostgresLog(database), datetime.now(UTC)
+    await log.append(making.new_task(at=now - timedelta(minutes=1))[1])
+    assert await failed() == {"relay"}, "nobody leads yet"
+    async with await Leadership.open(address) as leadership:
+        assert await leadership.lead() and await failed() == set()
+        await leadership.sequence(10)
+        assert await failed() == {"mirror", "readers"}
+        await readers.step(database, "audit")
+        assert await failed() == {"mirror", "readers"}, "one of them is not there yet"
+        await readers.step(database, "balance")
+        assert await failed() == {"mirror"}
+        await log.append(making.new_task(at=now)[1])
+        await leadership.sequence(10)
+        assert await failed() == {"mirror"}, "a reader has its time"
+    await database.close()
 
 
 async def test_while_postgres_is_away_the_api_says_so(servers: Servers, dsn: Callable[[str], str]) -> None:

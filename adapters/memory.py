@@ -10,7 +10,7 @@ import msgspec
 
 from domain import holding, subjects, task
 from domain.holding import Change, Held, Place
-from domain.log import Conflict, Entry, Fact, Meta, Once, Recorded, Replayed
+from domain.log import Conflict, Entry, Fact, Meta, Once, Recorded, Replayed, stream_of
 from domain.task import Status, Task
 
 
@@ -42,7 +42,7 @@ class Memory:
         if entry.once and (first := self._keys.get(_key(entry.once))):
             raise Replayed(first.fingerprint, first.answer)
         changes = holding.changes(entry)
-        changed = {f"task-{change.id}" for change in changes}
+        changed = {stream_of("task", change.id) for change in changes}
         new = [fact for fact in entry.facts if fact.stream not in changed]
         taken = any(fact.version in self._streams.get(fact.stream, {}) for fact in new)
         if taken or any(id in self._rows for id, _ in entry.tasks) or not all(map(self._passes, changes)):
@@ -51,7 +51,7 @@ class Memory:
             self._keys[_key(entry.once)] = entry.once
         last = {fact.stream: fact for fact in map(self._write, new)}
         for id, state in entry.tasks:
-            fact = last[f"task-{id}"]
+            fact = last[stream_of("task", id)]
             self._rows[id] = Row(state, fact.meta, fact)
         for change in changes:
             self._apply(change, actor="")
@@ -90,7 +90,7 @@ class Memory:
             for event in task.start(row.task, worker):
                 subject = subjects.of_task(row.task.queue, row.task.kind, "started", id)
                 meta = _caused(row, f"worker/{worker}")
-                self._evolve(row, Fact(fact, f"task-{id}", row.task.version + 1, at, event, meta, subject))
+                self._evolve(row, Fact(fact, stream_of("task", id), row.task.version + 1, at, event, meta, subject))
                 row.lease_until = self._now() + timedelta(seconds=lease_s)
                 held.append(Held(id, row.task, row.first.correlation_id, row.first.traceparent))
         return held

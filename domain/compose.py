@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain import catalogue, subjects, task
 from domain.kind import AnyKind
-from domain.log import Entry, Event, Fact, Meta, Once
+from domain.log import Entry, Event, Fact, Meta, Once, stream_of
 from domain.reactions import follow
 from domain.record import split
 from domain.task import Asked, Task
@@ -32,7 +32,7 @@ def of_task(
         after = task.evolve(after, event, now)
         name = catalogue.NAMES[type(event)].partition(".")[2]
         subject = subjects.of_task(after.queue, after.kind, name, id)
-        facts.append(Fact(new_id(), f"task-{id}", after.version, now, event, meta, subject))
+        facts.append(Fact(new_id(), stream_of("task", id), after.version, now, event, meta, subject))
     return tuple(facts), after
 
 
@@ -44,7 +44,7 @@ def of_thing(
     for after, event in enumerate(events, version + 1):
         category, _, name = catalogue.NAMES[type(event)].partition(".")
         subject = subjects.of_event(category, name, id)
-        facts.append(Fact(new_id(), f"{category}-{id}", after, now, event, meta, subject))
+        facts.append(Fact(new_id(), stream_of(category, id), after, now, event, meta, subject))
     return tuple(facts)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.log import Entry, Fact
+from domain.log import Entry, Fact, stream_of
 from domain.task import Task
 
 Place = tuple[datetime, UUID]
@@ -41,7 +41,7 @@ def changes(entry: Entry) -> list[Change]:
     """The changes of an entry: fenced by the version that was read."""
     found = []
     for id, after in entry.changed:
-        facts = tuple(fact for fact in entry.facts if fact.stream == f"task-{id}")
+        facts = tuple(fact for fact in entry.facts if fact.stream == stream_of("task", id))
         found.append(Change(id, after, facts, version=after.version - len(facts), keep_meta=True))
     return found
 

@@ -13,6 +13,11 @@ from domain.task import Task
 Event = task.Event | account.Event
 
 
+def stream_of(category: str, id: UUID) -> str:
+    """The stream of one thing: "task-0190c2…"."""
+    return f"{category}-{id}"
+
+
 class Conflict(Exception):
     """Somebody else wrote to this stream first: read it again and decide again."""
 
@@ -41,7 +46,7 @@ class Fact:
     """An event with its place in its stream."""
 
     id: UUID
-    stream: str  # "task-0190c2…"
+    stream: str  # see stream_of
     version: int  # in its stream: 1, 2, 3, …, never skips
     at: datetime  # UTC
     event: Event

@@ -52,32 +52,43 @@ class State:
 class Bus(Protocol):
     """What the mirror needs of JetStream; every call may fail with an exception of the bus."""
 
-    async def state(self) -> State | None: ...
+    async def state(self) -> State | None:
+        """The stream as it stands; None where there is none."""
 
-    async def id_at(self, position: int) -> str | None: ...
+    async def id_at(self, position: int) -> str | None:
+        """The id of the message there; None where there is no message, "" where the message has no id."""
 
-    async def create(self, first: int, epoch: str) -> None: ...
+    async def create(self, first: int, epoch: str) -> None:
+        """Make the stream, empty; its first message will have the position `first`."""
 
-    async def delete(self) -> None: ...
+    async def delete(self) -> None:
+        """Delete the stream, and with it its consumers; there may be none."""
 
-    async def publish(self, lines: Sequence[Line], last: int) -> None: ...
+    async def publish(self, lines: Sequence[Line], last: int) -> None:
+        """Store the lines behind the position `last`, all of them in order. Where the stream's last position is another
+        one, it fails. After a failure any first part of the lines may be stored."""
 
 
 class Ledger(Protocol):
     """What the mirror needs of Postgres."""
 
-    async def lines(self, after: int, limit: int) -> Sequence[Line]: ...
+    async def lines(self, after: int, limit: int) -> Sequence[Line]:
+        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`."""
 
-    async def head(self) -> int: ...
+    async def head(self) -> int:
+        """The last position; 0 where there is none."""
 
     async def refill_from(self) -> int:
         """Where a stream that is made anew begins."""
 
-    async def leads(self) -> bool: ...
+    async def leads(self) -> bool:
+        """Whether this relay still leads, asked of Postgres now."""
 
-    async def epoch(self) -> str: ...
+    async def epoch(self) -> str:
+        """Which history the positions belong to."""
 
-    async def new_epoch(self, reason: str) -> str: ...
+    async def new_epoch(self, reason: str) -> str:
+        """Begin a new history, and answer with it."""
 
     async def reached(self, position: int) -> None:
         """Everything up to the position was acknowledged by the bus."""

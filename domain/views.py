@@ -9,6 +9,8 @@ from domain.outcome import Progress
 from domain.record import Record
 from domain.task import Status, Task
 
+HEAD = "ledger"  # the end of the log itself, among the readers' cursors
+
 
 class Seen(Record, frozen=True):
     """A task as it stands; `position` is that of its latest fact, None until the relay has numbered it."""

@@ -11,7 +11,7 @@ from domain import account, email
 from domain.account import Account
 from domain.job import Work, Worker
 from domain.kind import AnyKind
-from domain.log import Log
+from domain.log import Log, stream_of
 from domain.probe import KIND as PROBE
 from infra.settings import Settings
 
@@ -44,7 +44,7 @@ def read_account(log: Log) -> Callable[[UUID], Awaitable[Account]]:
     """Reads an account from its stream; an unknown one has version 0."""
 
     async def read(id: UUID) -> Account:
-        recorded = await log.read(f"account-{id}")
+        recorded = await log.read(stream_of("account", id))
         facts = [(r.fact.event, r.fact.at) for r in recorded if isinstance(r.fact.event, account.Event)]
         return account.fold(facts)
 

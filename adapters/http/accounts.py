@@ -14,7 +14,7 @@ from adapters.http.write import claim, write
 from domain import account, compose
 from domain.access import Right
 from domain.account import Account
-from domain.log import Answer
+from domain.log import Answer, stream_of
 
 
 @post("/v1/accounts", opt=needs(Right.WRITE))
@@ -36,7 +36,7 @@ async def register(request: Call) -> Response[bytes]:
 async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An account. A client sees those that it has made."""
     known = id_of(id)
-    recorded = await desk(request).service.log.read(f"account-{known}")
+    recorded = await desk(request).service.log.read(stream_of("account", known))
     if not recorded or not request.user.sees(recorded[0].fact.meta.actor):
         raise Problem("not-found", f"There is no account {known}.")
     found = account.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, account.Event))

@@ -14,10 +14,9 @@ from adapters.http.auth import needs
 from adapters.http.desk import Call, Desk, desk
 from adapters.http.page import LARGEST, Limit, Position, limited, page
 from adapters.http.problems import Problem
-from adapters.http.service import HEAD
 from adapters.http.shown import ENCODER
 from domain.access import Right
-from domain.views import Line
+from domain.views import HEAD, Line
 
 logger = structlog.get_logger()
 PING_S = 15.0

@@ -15,7 +15,7 @@ from adapters.http.desk import Call, desk, find_task
 from adapters.http.shown import id_of, ok
 from domain import catalogue, task
 from domain.access import Right
-from domain.log import Recorded
+from domain.log import Recorded, stream_of
 from domain.outcome import Error
 from domain.task import Task
 
@@ -49,7 +49,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 async def history(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Every event of the task, in order, and every attempt that they tell of."""
     seen = await find_task(request, id_of(id))
-    recorded = await desk(request).service.log.read(f"task-{seen.id}")
+    recorded = await desk(request).service.log.read(stream_of("task", seen.id))
     return ok({"items": items(recorded), "attempts": attempts(recorded)})
 
 

@@ -15,8 +15,6 @@ from domain.kind import AnyKind
 from domain.log import Answer, Log
 from domain.views import Balance, Glance, Line, Seen, Wanted
 
-HEAD = "ledger"  # the log's own end, among the cursors
-
 
 class Queries(Protocol):
     """Questions; none of them changes anything."""

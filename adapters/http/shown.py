@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 
 from adapters.http.problems import Problem
-from domain.log import Answer
+from domain.log import Answer, stream_of
 from domain.outcome import Error, Progress
 from domain.task import CancelRequest, Status, Task
 from domain.views import Glance, Seen
@@ -61,7 +61,7 @@ def shown(seen: Seen) -> dict[str, Any]:
     return values | {
         "id": seen.id,
         "request": task.request | task.personal,
-        "stream": f"task-{seen.id}",
+        "stream": stream_of("task", seen.id),
         "position": seen.position,
         "links": links,
     }

@@ -57,6 +57,7 @@ class Fetcher:
                         hear(bells)
                     if ended is not None:
                         if ended != "408":  # 404, 409, 503: no consumer, no stream, no answer
+                            logger.info("fetch.refused", queue=self._queue, status=ended)
                             await asyncio.sleep(PAUSE_S)
                         return
         except TimeoutError:

@@ -1,5 +1,6 @@
 """Between facts and rows."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +47,11 @@ def fact_columns(fact: Fact) -> tuple[Any, ...]:
         personal.decode() if personal is not None else None,
         meta(fact.meta),
     )
+
+
+def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as the columns of an unnest."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def recorded(row: Row) -> Recorded:

@@ -16,7 +16,7 @@ from adapters.postgres.database import LOST_A_RACE, Database, Unavailable, again
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
 from domain import holding
-from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, Underway
+from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, Underway, stream_of
 
 SPLITS = (
     asyncpg.DataError,
@@ -151,9 +151,9 @@ def columns(entries: Sequence[Entry]) -> list[list[Any]]:
         tasks += _task_rows(number, entry)
     return [
         list(range(len(entries))),
-        *settle.transposed(keys, 8),
-        *settle.transposed(facts, 11),
-        *settle.transposed(tasks, 17),
+        *codec.transposed(keys, 8),
+        *codec.transposed(facts, 11),
+        *codec.transposed(tasks, 17),
     ]
 
 
@@ -161,7 +161,7 @@ def _task_rows(number: int, entry: Entry) -> list[tuple[Any, ...]]:
     last = {fact.stream: fact for fact in entry.facts}
     rows = []
     for id, task in entry.tasks:
-        fact = last[f"task-{id}"]
+        fact = last[stream_of("task", id)]
         rows.append(
             (
                 number,
@@ -188,7 +188,7 @@ def _task_rows(number: int, entry: Entry) -> list[tuple[Any, ...]]:
 
 def _without_changed(entry: Entry) -> Entry:
     """The entry's new streams and its key; the facts of `changed` go with their rows."""
-    changed = {f"task-{id}" for id, _ in entry.changed}
+    changed = {stream_of("task", id) for id, _ in entry.changed}
     return Entry(tuple(fact for fact in entry.facts if fact.stream not in changed), entry.tasks, once=entry.once)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, text
 
 from adapters.postgres import codec
 from adapters.postgres.database import Database
-from adapters.postgres.tables import cursors, epochs, ledger
+from adapters.postgres.ledger import epoch, head
+from adapters.postgres.tables import cursors
 from domain.mirror import Line, Stored
 
 
@@ -61,15 +62,3 @@ class MirroredLedger:
             query = cursors.update().where(cursors.c.name == "mirror", cursors.c.position != position)
             await connection.execute(query.values(position=position, at=func.clock_timestamp()))
         self._told = position
-
-
-async def head(database: Database) -> int:
-    """The last position of the ledger; 0 where it is empty."""
-    async with database.core() as connection:
-        return int(await connection.scalar(select(func.coalesce(func.max(ledger.c.position), 0))) or 0)
-
-
-async def epoch(database: Database) -> str:
-    """The log's epoch: another one means that history was rewritten, and that positions may have another content."""
-    async with database.core() as connection:
-        return str(await connection.scalar(select(epochs.c.id).order_by(epochs.c.id.desc()).limit(1)))

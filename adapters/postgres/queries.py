@@ -10,14 +10,14 @@ from sqlalchemy import ColumnElement, Select, func, select
 from adapters.postgres import codec
 from adapters.postgres.database import Database
 from adapters.postgres.lane import Lane
-from adapters.postgres.tables import audit, cursors, epochs, events, idempotency, ledger, tasks
+from adapters.postgres.ledger import epoch, head
+from adapters.postgres.tables import audit, cursors, events, idempotency, ledger, tasks
 from domain import audit as audits
 from domain.log import Answer
 from domain.outcome import Progress
 from domain.task import Status
-from domain.views import Balance, Glance, Line, Seen, Wanted
+from domain.views import HEAD, Balance, Glance, Line, Seen, Wanted
 
-HEAD = "ledger"  # the name of the log's own end among the cursors
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
 
 
@@ -52,8 +52,7 @@ class PostgresQueries:
 
     async def epoch(self) -> UUID:
         """The id of the log's present history: another one means that positions have changed their facts."""
-        rows = await self._rows(select(epochs.c.id).order_by(epochs.c.id.desc()).limit(1))
-        return _uuid(rows[0]["id"])
+        return UUID(await epoch(self._database))
 
     async def positions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
         """Where these events are in the log: 0 for one without a position as yet; unknown ids are missing."""
@@ -62,10 +61,9 @@ class PostgresQueries:
         return {_uuid(row["id"]): row["position"] for row in rows}
 
     async def cursors(self, names: Sequence[str]) -> dict[str, int]:
-        """How far these readers are; `ledger` is the end of the log itself."""
+        """How far these readers are; HEAD is the end of the log itself."""
         told = await self._rows(select(cursors.c.name, cursors.c.position).where(cursors.c.name.in_(names)))
-        head = await self._rows(select(func.coalesce(func.max(ledger.c.position), 0).label("position")))
-        return {row["name"]: row["position"] for row in told} | {HEAD: head[0]["position"]}
+        return {row["name"]: row["position"] for row in told} | {HEAD: await head(self._database)}
 
     async def audit(self, subject: str | None, actor: str | None, after: int, limit: int) -> list[audits.Line]:
         """The audit trail after a position, in order."""

@@ -12,7 +12,7 @@ def columns(changes: Sequence[Change], actor: str = "") -> list[Any]:
     """The arguments of settle_tasks.sql. `actor` causes the facts that do not keep their own meta."""
     rows = [_row(change) for change in changes]
     facts = [_fact(change, fact) for change in changes for fact in change.facts]
-    return [*transposed(rows, 15), *transposed(facts, 8), actor]
+    return [*codec.transposed(rows, 15), *codec.transposed(facts, 8), actor]
 
 
 def _row(change: Change) -> tuple[Any, ...]:
@@ -39,8 +39,3 @@ def _row(change: Change) -> tuple[Any, ...]:
 def _fact(change: Change, fact: Fact) -> tuple[Any, ...]:
     id, _, _, name, version, at, subject, data, _, meta = codec.fact_columns(fact)
     return (change.id, id, name, version, at, data, subject, meta if change.keep_meta else None)
-
-
-def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows as the columns of an unnest."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

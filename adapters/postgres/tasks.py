@@ -43,7 +43,7 @@ class PostgresTasks:
         return {UUID(bytes=row["id"].bytes) for row in rows}
 
     async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]:
-        ids, turns, progress = settle.transposed(list(beats), 3)
+        ids, turns, progress = codec.transposed(list(beats), 3)
         told = [codec.optional(value) for value in progress]
         rows = await self._database.fetch("extend_leases", ids, turns, told, timedelta(seconds=lease_s))
         return {UUID(bytes=row["id"].bytes): row["cancel_requested"] for row in rows}

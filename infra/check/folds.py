@@ -12,7 +12,7 @@ from adapters.postgres.tables import audit, cursors, tasks
 from adapters.postgres.tasks import PostgresTasks
 from domain import audit as audits
 from domain import task
-from domain.log import Recorded
+from domain.log import Recorded, stream_of
 from domain.task import Status, Task
 
 CHUNK = 500  # short statements: no snapshot stays open
@@ -26,7 +26,7 @@ async def rows_differing_from_their_streams(database: Database) -> list[str]:
         for id in ids:
             for attempt in (1, 2, 3):  # between two reads the task may move on
                 before = (await rows.get([id])).get(id)
-                facts = [(r.fact.event, r.fact.at) for r in await log.read(f"task-{id}")]
+                facts = [(r.fact.event, r.fact.at) for r in await log.read(stream_of("task", id))]
                 folded = task.fold([(e, at) for e, at in facts if isinstance(e, task.Event)])
                 if before is not None and _same(before, folded):
                     break

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from adapters.nats import replay
 from adapters.nats.stream import Limits, LogStream
 from adapters.postgres.database import Database
-from adapters.postgres.mirror import epoch, head
+from adapters.postgres.ledger import epoch, head
 from adapters.postgres.tables import ledger
 
 CHUNK = 5_000

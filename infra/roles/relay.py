@@ -24,7 +24,7 @@ from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
 from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, TRANSIENT, Database
 from adapters.postgres.kinds import register
-from adapters.postgres.ledger import Leadership
+from adapters.postgres.leadership import Leadership
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
 from domain.mirror import Mirror, NotLeading

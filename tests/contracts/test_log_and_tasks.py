@@ -11,7 +11,7 @@ import pytest
 
 from adapters.memory import Memory
 from adapters.postgres.database import Database
-from adapters.postgres.ledger import Leadership
+from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from domain import task

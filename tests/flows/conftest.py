@@ -15,7 +15,7 @@ from adapters.http.app import create_app
 from adapters.http.service import Service
 from adapters.postgres import keys, readers
 from adapters.postgres.database import Database
-from adapters.postgres.ledger import Leadership
+from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from infra.clock import Clock

@@ -16,7 +16,8 @@ from httpx import AsyncClient, HTTPError
 
 from adapters.postgres import keys, readers
 from adapters.postgres.database import Database
-from adapters.postgres.ledger import Leadership
+from adapters.postgres.leadership import Leadership
+from adapters.postgres.ledger import head
 from adapters.postgres.log import PostgresLog
 from infra.embedded.home import free_port
 from infra.embedded.servers import Servers
@@ -100,9 +101,12 @@ async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
         return {name for name, look in looks.items() if not await look()}
 
     log, now = PostgresLog(database), datetime.now(UTC)
-    await log.append(making.new_task(at=now - timedelta(minutes=1))[1])
-    assert await failed() == {"relay"}, "nobody leads yet"
     async with await Leadership.open(address) as leadership:
+        await leadership.sequence(100)
+        async with database.driver() as connection:
+            await connection.execute(f"UPDATE postcommit.cursors SET position = {await head(database)}")
+        assert await failed() == {"relay"}, "nobody leads yet"
+        await log.append(making.new_task(at=now - timedelta(minutes=1))[1])
         assert await leadership.lead() and await failed() == set()
         await leadership.sequence(10)
         assert await failed() == {"mirror", "readers"}

@@ -3,4 +3,4 @@ SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{}')
 FROM pg_locks
 WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND relation = 'postcommit.outbox'::regclass
-  AND granted AND mode <> 'AccessShareLock' AND pid IS DISTINCT FROM pg_backend_pid()
+  AND granted AND mode = 'RowExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()

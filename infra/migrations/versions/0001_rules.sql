@@ -126,7 +126,9 @@ GRANT SELECT ON ALL SEQUENCES IN SCHEMA postcommit TO postcommit_app
 ----
 GRANT INSERT ON postcommit.events, postcommit.ledger, postcommit.epochs, postcommit.audit TO postcommit_app
 ----
-GRANT INSERT, DELETE ON postcommit.outbox, postcommit.idempotency TO postcommit_app
+GRANT INSERT (event), DELETE ON postcommit.outbox TO postcommit_app
+----
+GRANT INSERT, DELETE ON postcommit.idempotency TO postcommit_app
 ----
 GRANT INSERT, UPDATE ON postcommit.tasks, postcommit.kinds, postcommit.keys, postcommit.cursors, postcommit.leader,
     postcommit.balance TO postcommit_app

@@ -33,7 +33,7 @@ GONE = (
 )
 
 
-LIMITS = {"statement_timeout": "10s", "lock_timeout": "2500ms", "idle_in_transaction_session_timeout": "60s"}
+LIMITS = {"statement_timeout": "10s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "60s"}
 
 
 class Unavailable(Exception):

@@ -1,7 +1,8 @@
 """The log in Postgres: one statement writes facts, outbox rows, task rows and the idempotency row.
 
-Entries of new streams cannot conflict, so they share a fast lane. What changes tasks that exist takes a transaction of
-its own, so that one conflict never fails a neighbour."""
+Entries of new streams cannot conflict, so they share a fast lane. Those with an idempotency key share a lane of their
+own: a key that somebody else holds keeps nobody waiting who has none. What changes tasks that exist takes a transaction
+of its own, so that one conflict never fails a neighbour."""
 
 import asyncio
 import time
@@ -12,7 +13,7 @@ import asyncpg
 from sqlalchemy import select
 
 from adapters.postgres import codec, settle
-from adapters.postgres.database import LOST_A_RACE, Database, Unavailable, again, statement
+from adapters.postgres.database import AGAIN, LOST_A_RACE, Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
 from domain import holding
@@ -21,11 +22,11 @@ from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, 
 SPLITS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
-    asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.ProgramLimitExceededError,
 )
-KEY_WAIT_S = 4.0  # a wait for a key that began within this time is waited out: 5 s in all
+ALONE = 3  # statements at once, where entries are written each for itself
+KEY_WAIT_S = 4.5  # a try for a key that begins within this time is waited out: 5 s in all
 
 
 class PostgresLog:
@@ -33,9 +34,10 @@ class PostgresLog:
 
     def __init__(self, database: Database, backlog: int = 10_000, flights: int = 2) -> None:
         self._database = database
-        self._new: Lane[Entry, None] = Lane(
-            self._write_new, size=_size, flights=flights, most=500, backlog=backlog, splits=SPLITS
-        )
+        how: dict[str, Any] = {"size": _size, "flights": flights, "most": 500, "backlog": backlog, "splits": SPLITS}
+        self._new: Lane[Entry, None] = Lane(self._write, **how)
+        self._keyed: Lane[Entry, None] = Lane(self._write_keyed, **how)
+        self._alone = asyncio.Semaphore(ALONE)
 
     async def append(self, entry: Entry) -> None:
         """Write the entry, durably; see the port. Raises Unavailable where it is not known whether it was written."""
@@ -51,19 +53,24 @@ class PostgresLog:
             raise Unavailable(f"Postgres is held up: {error}") from error
 
     async def _append(self, entry: Entry) -> None:
+        if entry.once is None and not entry.changed:
+            await self._new.do(entry)
+            return
         begin = time.monotonic()
+        write = self._write_changed if entry.changed else self._keyed.do
         while True:
             try:
-                if entry.changed:
-                    return await again(lambda: self._write_changed(entry), LOST_A_RACE)
-                return await self._new.do(entry)
-            except asyncpg.LockNotAvailableError:
+                await write(entry)
+                return
+            except asyncpg.LockNotAvailableError:  # whoever holds a lock that long is waited for beside the lane
                 if time.monotonic() - begin > KEY_WAIT_S:
                     raise
+                write = self._write_changed if entry.changed else self._write_alone
 
     async def drain(self) -> None:
         """Wait until everything that was handed in is written."""
         await self._new.drain()
+        await self._keyed.drain()
 
     async def read(self, stream: str) -> Sequence[Recorded]:
         query = (
@@ -82,15 +89,34 @@ class PostgresLog:
         async with self._database.core() as connection:
             return [codec.recorded(row) for row in (await connection.execute(query)).mappings()]
 
-    async def _write_new(self, entries: Sequence[Entry]) -> Sequence[None | Exception]:
-        rows = await again(lambda: self._database.fetch_once("append_entries", *columns(entries)), LOST_A_RACE)
+    async def _write(
+        self, entries: Sequence[Entry], after: tuple[type[Exception], ...] = AGAIN
+    ) -> Sequence[None | Exception]:
+        """Write them in one statement, which is tried again `after` these errors."""
+        rows = await again(lambda: self._database.fetch_once("append_entries", *columns(entries)), after)
         written = {row["entry"] for row in rows}
         missed = [entry for number, entry in enumerate(entries) if number not in written]
         answers = iter(await asyncio.gather(*map(self._answer, missed)))
         return [None if number in written else next(answers) for number in range(len(entries))]
 
+    async def _write_keyed(self, entries: Sequence[Entry]) -> Sequence[None | Exception]:
+        """Together; where one of the keys is held by somebody else, each for itself, so that only that one waits."""
+        try:
+            return await self._write(entries, LOST_A_RACE)
+        except asyncpg.LockNotAvailableError as error:
+            if len(entries) == 1:
+                return [error]
+        return await asyncio.gather(*map(self._write_alone, entries), return_exceptions=True)  # type: ignore[return-value]
+
+    async def _write_alone(self, entry: Entry) -> None:
+        async with self._alone:
+            [result] = await self._write([entry], LOST_A_RACE)
+        if result is not None:
+            raise result
+
     async def _write_changed(self, entry: Entry) -> None:
-        if not await self._changes(entry):  # its connection is given back first: the answer needs one, too
+        written = await again(lambda: self._changes(entry), LOST_A_RACE)
+        if not written:  # its connection was given back: the answer needs one, too
             raise await self._first_answer(entry)
 
     async def _changes(self, entry: Entry) -> bool:

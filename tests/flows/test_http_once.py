@@ -1,12 +1,14 @@
 """Is a request with an Idempotency-Key done once, and answered the same every time?"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from asyncpg.transaction import Transaction
+from httpx import Response
 
 from tests.flows.conftest import Api
 from tests.flows.test_http_tasks import PROBE, assert_problem, fail, requested
@@ -93,15 +95,25 @@ async def test_who_comes_while_the_first_still_runs_waits_for_its_answer(api: Ap
         assert (answer.content, answer.headers["idempotency-replayed"]) == (model.content, "true")
 
 
-async def test_who_waits_for_five_seconds_is_told_so_and_its_neighbours_are_not(api: Api) -> None:
+async def test_who_waits_for_five_seconds_is_told_so_and_keeps_nobody_else_waiting(api: Api) -> None:
     async with api.operator as http:
         await http.post("/v1/tasks", json=PROBE, headers=key("model"))
+        took: dict[str, float] = {}
+
+        async def post(name: str, keyed: bool) -> Response:
+            began = time.monotonic()
+            answer = await http.post("/v1/tasks", json=PROBE, headers=key(name) if keyed else {})
+            took[name] = time.monotonic() - began
+            return answer
+
         async with running(api, "runs-on") as first:
-            posts = (http.post("/v1/tasks", json=PROBE, headers=key(name)) for name in ("runs-on", "one", "two"))
-            refused, *others = await asyncio.gather(*posts)
+            posts = [post(f"keyed-{n}", True) for n in range(30)] + [post(f"free-{n}", False) for n in range(30)]
+            refused, *others = await asyncio.gather(post("runs-on", True), *posts)
             await first.rollback()
         assert_problem(refused, 409, "underway")
-        assert [answer.status_code for answer in others] == [202, 202]
+        assert {answer.status_code for answer in others} == {202}
+        assert max(seconds for name, seconds in took.items() if name.startswith("free")) < 1 < 4 < took["runs-on"] < 8
+        assert max(seconds for name, seconds in took.items() if name.startswith("keyed")) < 4
         assert (await http.post("/v1/tasks", json=PROBE, headers=key("runs-on"))).status_code == 202
 
 

@@ -10,6 +10,7 @@ import msgspec
 T = TypeVar("T")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")  # one part of a NATS subject
 ADDRESS = re.compile(r"[^\s<>\"'(),;:@]{1,64}@[^\s<>\"'(),;:@]{1,255}")
+MOST_DEPTH = 64  # of the lists and objects in a request or a result
 PERSONAL = "personal"
 Personal = Annotated[T, msgspec.Meta(extra={PERSONAL: True})]
 """Marks a field that tells of a person. Such fields are stored apart, so that they can be encrypted for each person."""
@@ -22,6 +23,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def cleaned(text: str, most: int) -> str:
     """Words of others as they may be stored for ever: valid Unicode, bounded, and without mail addresses."""
     return ADDRESS.sub("<address>", text[: 2 * most].encode("utf-8", "replace").decode())[:most]
+
+
+def depth(value: Any) -> int:
+    """How deep lists and objects are nested; counts no further than one past the limit."""
+    level, found = [value], 0
+    while (level := [one for one in level if isinstance(one, list | dict)]) and found <= MOST_DEPTH:
+        found += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return found
 
 
 def is_token(text: str) -> bool:

@@ -9,12 +9,12 @@ from litestar.exceptions import InternalServerException
 
 from adapters.http.problems import Problem
 from adapters.http.shape import flaw
+from domain.record import MOST_DEPTH, depth
 
 KIB = 1024
 MOST_BODY = 1024 * KIB
 MOST_BATCH_BODY = 16 * 1024 * KIB
 MOST_REQUEST = 512 * KIB  # of one task, as JSON
-MOST_DEPTH = 64
 DECODER = msgspec.json.Decoder()
 
 
@@ -40,7 +40,7 @@ def decode(body: bytes) -> Any:
         raise _too_deep() from None
     except (msgspec.DecodeError, ValueError) as error:
         _refuse(body, error)
-    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(value) > MOST_DEPTH:
+    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth(value) > MOST_DEPTH:
         raise _too_deep()
     return value
 
@@ -71,12 +71,3 @@ def _refuse(body: bytes, error: Exception) -> NoReturn:
 def _too_deep() -> Problem:
     detail = f"It is nested more than {MOST_DEPTH} levels deep."
     return Problem("invalid", "The body is nested too deeply.", [flaw("", detail)])
-
-
-def _depth(value: Any) -> int:
-    """How deep lists and objects are nested; counts no further than one past the limit."""
-    level, depth = [value], 0
-    while (level := [one for one in level if isinstance(one, list | dict)]) and depth <= MOST_DEPTH:
-        depth += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    return depth

@@ -52,7 +52,6 @@ CAUSES: dict[type[Exception], str] = {
     Overloaded: "overloaded",
     Conflict: "conflict",
     Underway: "underway",
-    RecursionError: "invalid",
     RequestEntityTooLarge: "too-large",
     NotFoundException: "not-found",
     MethodNotAllowedException: "method-not-allowed",
@@ -105,8 +104,6 @@ def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[
 
 
 def _detail(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "The body is nested too deeply."
     return error.detail if isinstance(error, HTTPException) else str(error)
 
 

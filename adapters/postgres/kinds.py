@@ -15,19 +15,17 @@ async def register(database: Database, known: Sequence[AnyKind]) -> None:
     statement = insert(kinds)
     statement = statement.on_conflict_do_update(
         index_elements=[kinds.c.name],
-        set_={name: statement.excluded[name] for name in ("queue", "max_attempts", "fields", "required", "personal")},
+        set_={name: statement.excluded[name] for name in ("queue", "max_attempts", "schema", "personal")},
     )
     async with database.core() as connection:
         await connection.execute(statement, [_row(kind) for kind in known])
 
 
 def _row(kind: AnyKind) -> dict[str, object]:
-    fields = msgspec.structs.fields(kind.request)
     return {
         "name": kind.name,
         "queue": kind.queue,
         "max_attempts": kind.max_attempts,
-        "fields": [field.encode_name for field in fields],
-        "required": [field.encode_name for field in fields if field.required],
+        "schema": msgspec.json.encode(msgspec.json.schema(kind.request)).decode(),
         "personal": list(kind.personal),
     }

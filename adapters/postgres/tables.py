@@ -18,7 +18,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 SCHEMA = "postcommit"
 MOST_DATA = 576 * 1024  # bytes of one fact: a request or a result of 512 KiB and what stands around it
@@ -146,8 +146,7 @@ kinds = Table(  # for postcommit.request(): the vocabularies of this program
     Column("name", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("max_attempts", Integer, nullable=False),
-    Column("fields", ARRAY(Text), nullable=False),
-    Column("required", ARRAY(Text), nullable=False),
+    Column("schema", JSONB, nullable=False),  # of the request, as JSON Schema
     Column("personal", ARRAY(Text), nullable=False),
     PrimaryKeyConstraint("name", name="kinds_name"),
 )

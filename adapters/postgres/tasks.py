@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, select
 
 from adapters.postgres import codec, settle
@@ -12,6 +13,7 @@ from adapters.postgres.database import Database, Unavailable
 from domain.holding import Change, Held, Place
 from domain.task import Task
 
+logger = structlog.get_logger()
 FRONT: Place = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
@@ -36,7 +38,7 @@ class PostgresTasks:
             )
         except Unavailable:
             rows = await self._database.fetch("find_claims", list(facts))
-        return [_held(row) for row in rows]
+        return _held(rows)
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
         rows = await self._database.fetch("settle_tasks", *settle.columns(changes, actor))
@@ -86,8 +88,22 @@ class PostgresTasks:
 
 
 def _pairs(rows: Sequence[Any]) -> list[tuple[UUID, Task]]:
-    return [(UUID(bytes=row["id"].bytes), codec.task(row)) for row in rows]
+    return [(UUID(bytes=row["id"].bytes), state) for row in rows if (state := _readable(row)) is not None]
 
 
-def _held(row: Any) -> Held:
-    return Held(UUID(bytes=row["id"].bytes), codec.task(row), row["correlation_id"], row["traceparent"])
+def _held(rows: Sequence[Any]) -> list[Held]:
+    told = [(row, _readable(row)) for row in rows]
+    return [
+        Held(UUID(bytes=row["id"].bytes), state, row["correlation_id"], row["traceparent"])
+        for row, state in told
+        if state is not None
+    ]
+
+
+def _readable(row: Any) -> Task | None:
+    """The task; None, aloud, where its JSON cannot be decoded: it came in by no door of ours, and hides no other."""
+    try:
+        return codec.task(row)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        logger.error("tasks.unreadable", task=str(row["id"]), error=str(error))
+        return None

@@ -2,6 +2,7 @@
 
 import asyncio
 from math import isfinite
+from typing import Any
 
 import msgspec
 import structlog
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.job import Job, Worker
 from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
-from domain.record import cleaned
+from domain.record import MOST_DEPTH, cleaned, depth
 from domain.task import Task
 
 logger = structlog.get_logger()
@@ -49,12 +50,27 @@ def _storable(done: Done) -> Outcome:
     """The result as plain values, if it can be stored."""
     try:
         encoded = msgspec.json.encode(done.result)
-    except (TypeError, ValueError, OverflowError) as error:
-        return Refused(error=Error(type="bad_result", detail=f"The result cannot be written as JSON: {error}"))
+        result = msgspec.json.decode(encoded)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return _bad(f"The result cannot be written as JSON: {error}")
     if len(encoded) > MOST_RESULT:
         detail = f"The result has {len(encoded)} bytes; the most is {MOST_RESULT}. Put it in a file."
         return Refused(error=Error(type="result_too_large", detail=detail))
-    return Done(result=msgspec.json.decode(encoded), progress=sound(done.progress))
+    if depth(result) > MOST_DEPTH:
+        return _bad(f"The result is nested more than {MOST_DEPTH} levels deep.")
+    if b"null" in encoded and not _finite(msgspec.to_builtins(done.result)):
+        return _bad("The result holds NaN or infinity, which JSON cannot write.")
+    return Done(result=result, progress=sound(done.progress))
+
+
+def _bad(detail: str) -> Refused:
+    return Refused(error=Error(type="bad_result", detail=detail))
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, list | tuple | dict):
+        return all(map(_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 def sound(progress: Progress | None) -> Progress | None:

@@ -51,6 +51,9 @@ class Lifeline:
             except self.transient as error:
                 logger.warning("lifeline.failed", error=str(error))
                 self.grace()
+            except Exception as error:  # whatever it is: the numbering and the mirror beside it must not end for it
+                logger.error("lifeline.failed", exc_info=error)
+                self.grace()
             await self.clock.sleep(await self._pause())
 
     def grace(self) -> None:

@@ -61,6 +61,9 @@ async def read(
         except transient as error:
             logger.warning("reader.failed", reader=name, error=str(error))
             await clock.sleep(POLL_S)
+        except Exception as error:  # nor may a fact that this one cannot fold stop the others; /readyz tells of it
+            logger.error("reader.stands_still", reader=name, exc_info=error)
+            await clock.sleep(STANDS_STILL_S)
         await wait(bell, clock)
 
 

@@ -1,5 +1,6 @@
 """Does the lifeline find what was lost, and leave alone what was not?"""
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -282,3 +283,22 @@ async def test_after_an_election_whatever_is_unheard_is_rung_for_at_once(world: 
     )
     await new.tick()
     assert [one for _, one in world.rung] == [id]
+
+
+async def test_an_error_that_nobody_foresaw_ends_neither_the_lifeline_nor_the_roles_beside_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await world.new()
+    await world.claim(id)
+    look = world.rows.due
+
+    async def broken(*_: Any) -> Any:
+        monkeypatch.setattr(world.rows, "due", look)
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(world.rows, "due", broken)
+    running = asyncio.create_task(world.lifeline.run())
+    for _ in range(30):
+        await world.time.advance(1.0, step=1.0)
+    assert not running.done() and (await world.row(id)).status is Status.QUEUED
+    running.cancel()

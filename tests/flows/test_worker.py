@@ -360,6 +360,20 @@ async def no_json(request: Any, job: Job) -> Outcome:
     return Done(result=object())
 
 
+def nested(levels: int) -> Work:
+    async def work(request: Any, job: Job) -> Outcome:
+        result: list[Any] = []
+        for _ in range(levels - 1):
+            result = [result]
+        return Done(result=result)
+
+    return work
+
+
+async def no_number(request: Any, job: Job) -> Outcome:
+    return Done(result={"ratios": [0.5, float("nan")]})
+
+
 async def stumbles(request: Any, job: Job) -> Outcome:
     return Stumbled(error=Error(type="busy", detail="Later."))
 
@@ -378,6 +392,10 @@ async def refuses(request: Any, job: Job) -> Outcome:
         (too_large, Status.FAILED, "result_too_large", f"{MOST_RESULT + 1} bytes; the most is {MOST_RESULT}"),
         (wrong_type, Status.FAILED, "bad_outcome", "answered a dict"),
         (no_json, Status.FAILED, "bad_result", "cannot be written as JSON"),
+        (nested(65), Status.FAILED, "bad_result", "more than 64 levels"),
+        (nested(100_000), Status.FAILED, "bad_result", "cannot be written as JSON"),
+        (no_number, Status.FAILED, "bad_result", "NaN"),
+        (nested(64), Status.COMPLETE, None, None),
         (just_fits, Status.COMPLETE, None, None),
     ],
 )

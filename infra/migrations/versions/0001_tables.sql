@@ -98,8 +98,7 @@ CREATE TABLE postcommit.kinds (
     name TEXT NOT NULL,
     queue TEXT NOT NULL,
     max_attempts INTEGER NOT NULL,
-    fields TEXT[] NOT NULL,
-    required TEXT[] NOT NULL,
+    schema JSONB NOT NULL,
     personal TEXT[] NOT NULL,
     CONSTRAINT kinds_name PRIMARY KEY (name)
 )

@@ -9,16 +9,36 @@ from msgspec.structs import replace
 
 from domain.record import Personal, Record
 
-# Both go into a mail's header, so no line break of any sort; and a plain $ would let one pass at the end.
-EMAIL = r"^[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]{1,255}(?!\n)$"
-NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?!\n)$"
-Email = Annotated[str, msgspec.Meta(pattern=EMAIL, max_length=254)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NAME)]
+# RFC 5321 (4.1.2, 4.5.3.1) without quoted local parts and address literals. Both go into a mail's header: neither holds
+# `=?`, which begins an encoded word (RFC 2047), nor a line break; a plain $ would let one pass at the end.
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL = rf"^(?=[^@]{{1,64}}@)(?!.*=\?){ATOM}(?:\.{ATOM})*@{LABEL}(?:\.{LABEL})*(?!\n)$"
+NAME = r"^(?=.*\S)(?!.*=\?)[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?!\n)$"
+Email = Annotated[
+    str,
+    msgspec.Meta(pattern=EMAIL, max_length=254, description="an e-mail address in ASCII, such as ann@example.com"),
+]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=NAME,
+        max_length=200,
+        description="1 to 200 characters, not only spaces, without line breaks, control characters and `=?`",
+    ),
+]
+
+
+class SignUp(Record, frozen=True):
+    """What somebody gives. Rules may grow stricter here: what was registered before is read all the same."""
+
+    email: Email
+    name: Name
 
 
 class Registered(Record, frozen=True):
-    email: Personal[Email]
-    name: Personal[Name]
+    email: Personal[str]
+    name: Personal[str]
 
 
 Event = Registered

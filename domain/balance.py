@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import assert_never
 
-from domain import task
+from domain import account, task
 from domain.log import Event, Recorded
-
-NAMES = ("accepted", "complete", "failed", "cancelled")
 
 
 def counts(recorded: Iterable[Recorded]) -> Counter[str]:
@@ -27,5 +26,9 @@ def _of(event: Event) -> list[str]:
             return ["failed"]
         case task.Cancelled():
             return ["cancelled"]
-        case _:
+        case task.Queued() | task.Started() | task.Progressed() | task.Stumbled() | task.Rescued():
             return []
+        case task.CancelRequested() | task.Retried() | account.Registered():
+            return []
+        case _:
+            assert_never(event)

@@ -116,4 +116,4 @@ class Log(Protocol):
         """All facts of one stream, by version; empty where there is no such stream."""
 
     async def ledger(self, after: int, limit: int) -> Sequence[Recorded]:
-        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`."""
+        """The next facts after a position, at most `limit`, fewer where they are large; none at the end only."""

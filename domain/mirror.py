@@ -39,6 +39,7 @@ class Line:
     subject: str
     headers: dict[str, str]
     payload: bytes
+    at: datetime  # when the fact was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class State:
     last: int  # position; `first - 1` where the stream is empty
     messages: int
     epoch: str
+    begin: int  # position with which the stream was made, or where it stood when its limits were changed
+    full: bool  # its size may have taken the first messages
+    created: datetime
+    young: datetime  # its age has taken nothing that was stored after this
 
 
 class Bus(Protocol):
@@ -73,7 +78,7 @@ class Ledger(Protocol):
     """What the mirror needs of Postgres."""
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
-        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`."""
+        """The next facts after a position, at most `limit`, fewer where they are large; none where there are none."""
 
     async def head(self) -> int:
         """The last position; 0 where there is none."""
@@ -130,7 +135,7 @@ class Mirror:
         """Compare the stream's head with the ledger; a difference is mended by the next step."""
         try:
             state = await self.bus.state()
-            if state is None or state.last != self.last or await self._foreign(state):
+            if state is None or state.last != self.last or await self._foreign(state) or await self._lost(state):
                 self.last = None
         except self.failures:
             self.last = None
@@ -146,6 +151,8 @@ class Mirror:
             return await self._replace(f"the stream's position {state.last} is not the ledger's, whose head is {head}")
         if state.epoch != await self.ledger.epoch():
             return await self._remake(await self.ledger.epoch(), "the stream is of another epoch")
+        if lost := await self._lost(state):  # what subscribers saw of it is still true: the epoch stays
+            return await self._remake(state.epoch, lost)
         if self._failed >= PATIENCE:
             return await self._remake(state.epoch, "the stream answers, but stores nothing")
         return state.last
@@ -161,6 +168,13 @@ class Mirror:
             if found is not None and found != lines.get(position):
                 return True
         return False
+
+    async def _lost(self, state: State) -> str | None:
+        """What the stream lacks and should not, in words."""
+        if hole := missing(state):
+            return hole
+        gone = await self.ledger.lines(state.first - 2, 1) if state.first > state.begin else ()
+        return begins_late(state, gone[0].at) if gone else None
 
     async def _replace(self, reason: str) -> int:
         """The history that the stream told was not ours, or is no longer: subscribers learn it by a new epoch."""
@@ -185,6 +199,23 @@ class Mirror:
 
 class NotLeading(Exception):
     """Before anything that cannot be taken back the leader asks, and it leads no more."""
+
+
+def missing(state: State) -> str | None:
+    """Says that messages are missing in the midst of the stream, if they are."""
+    should = state.last - state.first + 1
+    if state.messages == should:
+        return None
+    return f"the stream has {state.messages} of the {should} messages from {state.first} to {state.last}"
+
+
+def begins_late(state: State, at: datetime) -> str | None:
+    """Says that the stream lost its first messages, if neither age nor size took them.
+
+    `at` is when the fact before its first one was written: its message was stored after that, and in this stream."""
+    if state.first <= state.begin or state.full or max(at, state.created) <= state.young:
+        return None
+    return f"the stream begins at {state.first}, and neither age nor size took {state.first - 1}"
 
 
 def bounded(lines: Sequence[Line]) -> Sequence[Line]:

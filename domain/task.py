@@ -143,7 +143,6 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN = frozenset({Status.SCHEDULED, Status.QUEUED, Status.IN_PROGRESS})
 ENDED = frozenset({Status.COMPLETE, Status.FAILED, Status.CANCELLED})
 
 
@@ -297,8 +296,8 @@ def finish(task: Task, kind: AnyKind, turn: int, ended: Outcome, now: datetime, 
             return [Failed(error=error)]
         case outcome.Stopped(), None:
             return _again(task, lost=False)
-        case _:
-            raise AssertionError(f"{ended!r} is not an outcome.")
+        case other:
+            assert_never(other)
 
 
 def rescue(task: Task, turn: int, lost: bool = True) -> list[Event]:

@@ -2,12 +2,19 @@
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-app = App(name="postcommit", help="Runs what happens after the commit: no task is lost, every result can be asked for.")
+from infra.exits import told
+
+app = App(
+    name="postcommit",
+    help="Runs what happens after the commit: no task is lost, every result can be asked for.",
+    version=lambda: version("postcommit"),
+)
 keys_app = App(name="keys", help="Keys of the REST API.")
 app.command(keys_app)
 
@@ -32,7 +39,9 @@ def up(
     detach: Return as soon as everything is ready, and go on in the background.
     """
     from infra.roles.up import up as supervise
+    from infra.settings import load
 
+    load()  # the roles would refuse what is wrong there, later and in a log
     return supervise(home, port, workers=workers, relays=relays, detach=detach)
 
 
@@ -107,7 +116,8 @@ def demo() -> int:
 
 @app.command
 def check(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
-    """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken.
+    """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken, 75 where
+    Postgres or NATS cannot be asked.
 
     Parameters
     ----------
@@ -135,31 +145,16 @@ def import_keys() -> int:
     """Take keys from stdin, as JSON {"name": "secret"}; a name is also the scope: client, worker, auditor, operator."""
     import asyncio
 
-    from adapters.postgres.database import Database
-    from adapters.postgres.keys import put
+    from infra.keys import take
     from infra.settings import load
 
-    async def take() -> None:
-        database = Database(load().postgres, 1, "postcommit keys")
-        for name, secret in json.load(sys.stdin).items():
-            await put(database, name, name, secret)
-        await database.close()
-
-    asyncio.run(take())
+    asyncio.run(take(load().postgres, sys.stdin.buffer.read()))
     return 0
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 refused at the start."""
-    from infra.migrate import WrongSchema
-    from infra.settings import BadSetting
-
-    try:
-        code = app()
-    except (BadSetting, WrongSchema) as error:
-        print(error, file=sys.stderr)
-        code = 78
-    sys.exit(code or 0)
+    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 75 what it needs is away, 78 refused."""
+    sys.exit(told(app))
 
 
 if __name__ == "__main__":

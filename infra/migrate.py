@@ -9,22 +9,26 @@ from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
 from adapters.postgres.database import Database, address
+from infra import asking
+from infra.exits import Refused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class WrongSchema(Exception):
+class WrongSchema(Refused):
     """The database has another schema than this program; the message says what to do."""
 
 
 def upgrade(owner: str) -> None:
     """Run every migration that is missing, as the schema's owner. `owner` is a postgresql:// address.
 
-    Raises WrongSchema where the database has a version that this program does not know."""
+    Raises WrongSchema where the database has a version that this program does not know, Refused where this user may
+    not, Away where Postgres does not answer."""
     config = _config()
     config.attributes["address"] = address(owner)
     try:
-        command.upgrade(config, "head")
+        with asking.postgres(owner):
+            command.upgrade(config, "head")
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise

@@ -1,16 +1,28 @@
 """The settings of every role: one typed record, read from POSTCOMMIT_* variables or a TOML file."""
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-SECRETS = {"postgres", "postgres_owner", "nats", "smtp"}  # addresses that may carry a password
+from infra.exits import Refused
+
+SCHEMES = {  # of the addresses, which may carry a password
+    "postgres": ("postgresql", "postgres"),
+    "postgres_owner": ("postgresql", "postgres"),
+    "nats": ("nats", "tls"),
+    "smtp": ("smtp", "smtps"),
+}
+LEVELS = ("critical", "error", "warning", "info", "debug")
+FILE = "POSTCOMMIT_CONFIG"
+OF_TESTS = "POSTCOMMIT_TEST_"  # variables that begin so are no settings
 
 
-class BadSetting(Exception):
+class BadSetting(Refused):
     """A setting that cannot be used; the message is a full sentence with the value that was wrong."""
 
 
@@ -45,22 +57,32 @@ class Settings:
 def load(environ: dict[str, str] | None = None) -> Settings:
     """Read the settings.
 
-    Raises BadSetting for an unknown name in the file, or a value that is not of the field's type."""
+    Raises BadSetting for an unknown name, or a value that cannot be one of the field."""
     environ = dict(os.environ) if environ is None else environ
-    given: dict[str, Any] = {}
-    if path := environ.get("POSTCOMMIT_CONFIG"):
-        try:
-            given = tomllib.loads(Path(path).read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise BadSetting(f"The settings file {path!r} cannot be read: {error}.") from error
-    names = {f.name for f in fields(Settings)}
-    if unknown := sorted(given.keys() - names):
-        raise BadSetting(f"The settings file {path!r} has unknown settings: {', '.join(unknown)}.")
-    for name in names:
-        if (value := environ.get(f"POSTCOMMIT_{name.upper()}")) is not None:
-            given[name] = value
+    names = {f.name: f"POSTCOMMIT_{f.name.upper()}" for f in fields(Settings)}
+    _require_known(environ, {*names.values(), FILE})
+    given = _file(environ[FILE], names.keys()) if environ.get(FILE) else {}
+    given |= {name: environ[variable] for name, variable in names.items() if variable in environ}
     hints = get_type_hints(Settings)
-    return replace(Settings(), **{name: _typed(name, value, hints[name]) for name, value in given.items()})
+    settings = replace(Settings(), **{name: _typed(name, value, hints[name]) for name, value in given.items()})
+    _require_usable(settings)
+    return settings
+
+
+def _require_known(environ: Mapping[str, str], known: Set[str]) -> None:
+    ours = {name for name in environ if name.startswith("POSTCOMMIT_") and not name.startswith(OF_TESTS)}
+    if unknown := sorted(ours - known):
+        raise BadSetting(f"The environment has unknown settings: {', '.join(unknown)}.")
+
+
+def _file(path: str, known: Set[str]) -> dict[str, Any]:
+    try:
+        given = tomllib.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"The settings file {path!r} cannot be read: {error}.") from error
+    if unknown := sorted(given.keys() - known):
+        raise BadSetting(f"The settings file {path!r} has unknown settings: {', '.join(unknown)}.")
+    return given
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
@@ -72,20 +94,50 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else tuple(value)
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadSetting(f"The setting {name} should be a {kind.__name__}, and it is {value!r}.") from error
+
+
+def _require_usable(settings: Settings) -> None:
+    for name, schemes in SCHEMES.items():
+        value = getattr(settings, name)
+        if not (_is_address(value, schemes) or (name == "postgres_owner" and not value)):
+            begins = " or ".join(f"{scheme}://" for scheme in schemes)
+            raise BadSetting(
+                f"The setting {name} should begin with {begins} and name a host, and it is {mask(value)!r}."
+            )
+    if not 0 <= settings.port <= 65_535:
+        raise BadSetting(f"The setting port should be from 0 to 65535, and it is {settings.port}.")
+    if settings.log_level.lower() not in LEVELS:
+        raise BadSetting(
+            f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."
+        )
+
+
+def _is_address(value: str, schemes: Sequence[str]) -> bool:
+    try:
+        parts = urlsplit(value)
+        named = parts.hostname or (parts.netloc and "host=" in parts.query)  # a Postgres at a Unix socket
+        return parts.scheme in schemes and bool(named) and parts.port != 0
+    except ValueError:  # of the port, or of brackets that do not match
+        return False
 
 
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings as a dictionary fit to be shown: passwords in addresses are replaced by ***."""
     shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return {name: _mask(value) if name in SECRETS else value for name, value in shown.items()}
+    return {name: mask(value) if name in SCHEMES else value for name, value in shown.items()}
 
 
-def _mask(url: str) -> str:
-    """The address without what stands before the @, but for the user's name, and without its query."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    shown = (f"{name}:***@" if colon else "***@") if at else ""
-    return urlunsplit(parts._replace(netloc=shown + host, query="***" if parts.query else ""))
+def mask(address: str) -> str:
+    """The address without what stands before its last @, but for the user's name, and without its query.
+
+    Whatever it is, what it calls a password is not shown."""
+    address = re.sub(r"(?i)(passw\w*[\"']?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&]+)", r"\1***", address)
+    begin = re.match(r"[a-zA-Z+]+://", address)
+    scheme = begin.group() if begin else ""
+    before, at, after = address.removeprefix(scheme).rpartition("@")
+    user, colon, _ = before.partition(":")
+    host, question, _ = after.partition("?")
+    shown = (f"{user}:***@" if colon else "***@") if at else ""
+    return f"{scheme}{shown}{host}" + ("?***" if question else "")

@@ -1,13 +1,14 @@
 """Accounts: somebody signs up; the welcome email follows in the same transaction."""
 
-from litestar import Response, get, post
+from litestar import Response, post
 from litestar.params import FromPath
 
 from adapters.http.auth import needs
 from adapters.http.body import json_of
 from adapters.http.desk import Call, desk
+from adapters.http.methods import get
 from adapters.http.origin import meta
-from adapters.http.problems import Problem
+from adapters.http.problems import Problem, invalid
 from adapters.http.shape import flaws
 from adapters.http.shown import ENCODER, etag, id_of, matches, ok, tags
 from adapters.http.write import claim, write
@@ -21,8 +22,8 @@ from domain.log import Answer, stream_of
 async def register(request: Call) -> Response[bytes]:
     """Make an account. The answer names the tasks that follow from it."""
     service, body = desk(request).service, await json_of(request)
-    if found := flaws(body, account.Registered):
-        raise Problem("invalid", f"{found[0]['pointer']}: {found[0]['detail']}.", found)
+    if found := flaws(body, account.SignUp):
+        raise invalid(found)
     id, now = service.new_id(), service.now()
     events = account.register(Account(), body["email"], body["name"])
     facts = compose.of_thing(id, 0, events, meta(request, service), now, service.new_id)
@@ -41,7 +42,7 @@ async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
         raise Problem("not-found", f"There is no account {known}.")
     found = account.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, account.Event))
     tag = {"ETag": etag(found.version)}
-    if matches(tag["ETag"], tags(request.headers.get("if-none-match"))):
+    if matches(tag["ETag"], tags(request, "if-none-match")):
         return Response(b"", status_code=304, headers=tag)
     return ok(_shown(str(known), found), tag)
 

@@ -7,6 +7,7 @@ from adapters.http import accounts, audit, balance, changes, events, health, his
 from adapters.http.auth import Guard
 from adapters.http.body import MOST_BODY
 from adapters.http.desk import desk_for
+from adapters.http.methods import options
 from adapters.http.origin import echo_request_id
 from adapters.http.problems import tell
 from adapters.http.service import Service
@@ -33,8 +34,9 @@ MAIL = (mail.list_mail, mail.see_mail)
 
 def create_app(service: Service) -> Litestar:
     """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
+    routes = [*ROUTES, *(MAIL if service.mail else ())]
     return Litestar(
-        route_handlers=[*ROUTES, *(MAIL if service.mail else ())],
+        route_handlers=[options(routes), *routes],
         state=State({"desk": desk_for(service)}),
         guards=[Guard(service.find_key)],
         exception_handlers={Exception: tell(service.problems)},

@@ -3,13 +3,13 @@
 import time
 from uuid import UUID
 
-from litestar import Response, get
-from litestar.params import FromQuery
+from litestar import Response
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, Desk, desk
-from adapters.http.page import Limit, Position, Text, limited, page
-from adapters.http.problems import Problem
+from adapters.http.methods import get
+from adapters.http.page import Id, Limit, Position, Text, limited, page
+from adapters.http.problems import Problem, invalid
 from domain.access import Right
 
 READER = "audit"
@@ -23,7 +23,7 @@ async def list_audit(
     actor: Text = None,
     after: Position = 0,
     limit: Limit = 50,
-    after_event: FromQuery[UUID | None] = None,
+    after_event: Id = None,
     after_position: Position = 0,
 ) -> Response[bytes]:
     """Who did what, in order. With `after_event` or `after_position` it waits until the reader has applied that."""
@@ -49,8 +49,7 @@ async def caught_up(desk: Desk, reader: str, event: UUID | None, position: int) 
 async def _position(desk: Desk, event: UUID, patience_s: float) -> int:
     found = await desk.service.queries.positions([event])
     if event not in found:
-        detail = "There is no such event"
-        raise Problem("invalid", f"after_event: {detail}.", [{"parameter": "after_event", "detail": detail}])
+        raise invalid([{"parameter": "after_event", "detail": "There is no such event"}])
     if found[event] == 0:
         if not await desk.positions.until(event, lambda position: position > 0, patience_s):
             raise _not_yet(f"The event {event} has no position yet.")

@@ -1,9 +1,10 @@
 """The balance: whatever was accepted has ended, or is open."""
 
-from litestar import Response, get
+from litestar import Response
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, desk
+from adapters.http.methods import get
 from adapters.http.shown import ok
 from domain.access import Right
 

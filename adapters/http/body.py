@@ -53,17 +53,21 @@ async def _read(request: Request[Any, Any, Any]) -> bytes:
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:
+    codings = ",".join(request.headers.getall("content-encoding", [])).lower()
+    if any(coding.strip() not in ("", "identity") for coding in codings.split(",")):
+        headers = {"Accept-Encoding": "identity"}
+        raise Problem("unsupported-media-type", f"Send it as it is; this is {codings[:64]}.", headers=headers)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem("unsupported-media-type", f"Send application/json; this is {kind or 'without a Content-Type'}.")
 
 
 def _refuse(body: bytes, error: Exception) -> NoReturn:
-    """Tells what is no JSON from what is, but cannot be stored: half a surrogate pair, a number without end."""
+    """Tells what is no UTF-8 JSON from what is, but cannot be stored: half a surrogate pair, a number without end."""
     try:
-        json.loads(body, parse_constant=lambda name: int(name), parse_int=len)
+        json.loads(body.decode(), parse_constant=lambda name: int(name), parse_int=len)
     except (ValueError, RecursionError):
-        raise Problem("malformed-json", f"The body is not JSON in UTF-8: {error}.") from None
+        raise Problem("malformed-json", f"The body is not UTF-8 JSON: {error}.") from None
     detail = "It holds half of a surrogate pair, or a number that is too large."
     raise Problem("invalid", "The body is JSON that cannot be stored.", [flaw("", detail)])
 

@@ -10,9 +10,9 @@ from adapters.http.auth import needs
 from adapters.http.body import json_or_nothing
 from adapters.http.desk import Call, desk, find_task
 from adapters.http.origin import meta
-from adapters.http.problems import Problem
+from adapters.http.problems import Problem, invalid
 from adapters.http.shape import flaws
-from adapters.http.shown import accepted_json, etag_of, id_of, matches, ok, tags
+from adapters.http.shown import accepted_json, etag_of, id_of, matches, ok, strong_tags
 from adapters.http.write import Claim, answered, claim, decide, write
 from domain import compose, task
 from domain.access import Right
@@ -88,8 +88,8 @@ def _not_again(seen: Seen) -> Response[bytes]:
 
 async def _fresh(request: Call, id: str) -> Seen:
     """The task as it stands now. Raises Problem where the caller's If-Match names another version of it."""
-    seen, given = await find_task(request, id_of(id)), tags(request.headers.get("if-match"))
-    if given and not matches(etag_of(seen.task), given):
+    seen, given = await find_task(request, id_of(id)), strong_tags(request, "if-match")
+    if given is not None and not matches(etag_of(seen.task), given):
         raise Problem("stale", f"The task is at {etag_of(seen.task)}.", headers={"ETag": etag_of(seen.task)})
     return seen
 
@@ -97,6 +97,6 @@ async def _fresh(request: Call, id: str) -> Seen:
 async def _body(request: Call, shape: type[msgspec.Struct]) -> dict[str, str]:
     value = await json_or_nothing(request)
     if found := flaws(value, shape):
-        raise Problem("invalid", f"{found[0]['detail']}.", found)
+        raise invalid(found)
     body: dict[str, str] = value
     return body

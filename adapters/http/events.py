@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Annotated
+from uuid import UUID
 
 import structlog
-from litestar import Response, get
+from litestar import Response
+from litestar import get as get_only
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, Desk, desk
-from adapters.http.page import LARGEST, Limit, Position, limited, page
-from adapters.http.problems import Problem
+from adapters.http.methods import get
+from adapters.http.page import LARGEST, POSITION, Id, Limit, Position, limited, page
+from adapters.http.problems import Problem, invalid
 from adapters.http.shown import ENCODER
 from domain.access import Right
 from domain.views import HEAD, Line
@@ -21,7 +24,8 @@ from domain.views import HEAD, Line
 logger = structlog.get_logger()
 PING_S = 15.0
 AT_ONCE = 200  # lines that a stream takes with one question
-Begin = Annotated[int | None, QueryParameter(ge=0, le=LARGEST)]
+Begin = Annotated[int | None, QueryParameter(ge=0, le=LARGEST, description=POSITION)]
+EPOCH = "Postcommit-Epoch"
 LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -31,25 +35,34 @@ async def list_events(request: Call, after: Position = 0, limit: Limit = 50) -> 
     queries, most = desk(request).service.queries, limited(limit)
     lines = await queries.events(after, most)
     head = (await queries.cursors([HEAD]))[HEAD]
-    following = lines[-1].position if len(lines) == most else None
+    following = lines[-1].position if lines and lines[-1].position < head else None
     return page(lines, following, request, epoch=await queries.epoch(), head=head)
 
 
-@get("/v1/events/stream", opt=needs(Right.READ_LOG))
-async def stream_events(request: Call, after: Begin = None) -> Stream:
-    """The facts as they come, as server-sent events: after Last-Event-ID, else after `after`, else from now on."""
+@get_only("/v1/events/stream", opt=needs(Right.READ_LOG))
+async def stream_events(request: Call, after: Begin = None, epoch: Id = None) -> Stream:
+    """The facts as they come, as server-sent events: after Last-Event-ID, else after `after`, else from now on.
+
+    Its epoch is told first. 409 where the log is not in the `epoch` that the caller has followed, or ends before."""
+    queries = desk(request).service.queries
+    now, head = await queries.epoch(), (await queries.cursors([HEAD]))[HEAD]
     begin = _last_seen(request) if "last-event-id" in request.headers else after
-    if begin is None:
-        begin = (await desk(request).service.queries.cursors([HEAD]))[HEAD]
-    return Stream(frames(desk(request), begin), media_type="text/event-stream", headers=LIVE)
+    if epoch not in (None, now):
+        raise Problem("log-changed", f"Its epoch is {now}, not {epoch}: begin anew.", epoch=now, head=head)
+    if begin is not None and begin > head:
+        raise Problem("log-changed", f"It ends at {head}, before {begin}: begin anew.", epoch=now, head=head)
+    live = frames(desk(request), now, head if begin is None else begin)
+    return Stream(live, media_type="text/event-stream", headers=LIVE | {EPOCH: str(now)})
 
 
-async def frames(desk: Desk, after: int, ping_s: float = PING_S) -> AsyncGenerator[bytes, None]:
-    """The stream after a position, until the service stops. While Postgres is away there are pings only."""
-    yield b": the log\nretry: 2000\nid: %d\n\n" % after
+async def frames(desk: Desk, epoch: UUID, after: int, ping_s: float = PING_S) -> AsyncGenerator[bytes, None]:
+    """The stream after a position, until the service stops or the epoch changes. Without Postgres there are pings."""
+    yield b": the log\n: epoch %b\nretry: 2000\nid: %d\n\n" % (str(epoch).encode(), after)
     while not desk.service.stopping.is_set():
         try:
             lines = await desk.service.queries.events(after, AT_ONCE)
+            if await desk.service.queries.epoch() != epoch:  # asked last: lines of another epoch are not passed on
+                return
         except Exception as error:  # the connection outlives it: whoever follows need not begin again
             logger.warning("stream.failed", error=str(error) or type(error).__name__)
             yield b": ping\n\n"
@@ -83,6 +96,5 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
 def _last_seen(request: Call) -> int:
     text = request.headers["last-event-id"].strip()
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST):
-        detail = f"Expected a position, got {text[:32]!r}"
-        raise Problem("invalid", f"Last-Event-ID: {detail}.", [{"header": "Last-Event-ID", "detail": detail}])
+        raise invalid([{"header": "Last-Event-ID", "detail": f"Expected {POSITION}"}])
     return int(text)

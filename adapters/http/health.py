@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from litestar import Request, Response, get
+from litestar import Request, Response
 
 from adapters.http.desk import desk
+from adapters.http.methods import get
 from adapters.http.shown import ok
 
 logger = structlog.get_logger()

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath
 from msgspec.structs import replace
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, desk, find_task
+from adapters.http.methods import get
 from adapters.http.shown import id_of, ok
 from domain import catalogue, task
 from domain.access import Right

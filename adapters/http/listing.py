@@ -1,31 +1,37 @@
 """Tasks, listed: filtered, newest first, a page at a time."""
 
 from datetime import UTC, datetime
-from uuid import UUID
+from typing import Annotated
 
-from litestar import Response, get
-from litestar.params import FromQuery
+import msgspec
+from litestar import Response
+from litestar.params import QueryParameter
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, desk
-from adapters.http.page import Limit, Text, limited, page
-from adapters.http.problems import Problem
+from adapters.http.methods import get
+from adapters.http.page import Id, Limit, Text, limited, page
+from adapters.http.problems import invalid
 from adapters.http.shown import TaskShown, shown
 from domain.access import Right
 from domain.task import Status
 from domain.views import Wanted
 
+KNOWN = ", ".join(status for status in Status if status is not Status.UNKNOWN)
+Statuses = Annotated[list[Status] | None, QueryParameter(description=f"one of {KNOWN}")]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]  # as RFC 3339 has it, with an offset
+
 
 @get("/v1/tasks", opt=needs(Right.READ_TASKS))
 async def list_tasks(
     request: Call,
-    status: FromQuery[list[Status] | None] = None,
+    status: Statuses = None,
     kind: Text = None,
     queue: Text = None,
     by: Text = None,
-    since: FromQuery[datetime | None] = None,
-    until: FromQuery[datetime | None] = None,
-    after: FromQuery[UUID | None] = None,
+    since: Text = None,
+    until: Text = None,
+    after: Id = None,
     limit: Limit = 50,
 ) -> Response[bytes]:
     """Tasks, newest first. `since` is inclusive and `until` is not; a client sees its own only."""
@@ -40,16 +46,16 @@ async def list_tasks(
         after=after,
         limit=limited(limit),
     )
-    found = await desk(request).service.queries.tasks(wanted)
-    last = str(found[-1].id) if len(found) == wanted.limit else None
+    found, more = await desk(request).service.queries.tasks(wanted)
+    last = str(found[-1].id) if more else None
     return page([TaskShown(**shown(seen)) for seen in found], last, request)
 
 
-def _utc(name: str, at: datetime | None) -> datetime | None:
-    if at is None:
-        return None
+def _utc(name: str, text: str | None) -> datetime | None:
     try:
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        return msgspec.convert(text, Time).astimezone(UTC) if text is not None else None
+    except msgspec.ValidationError:
+        detail = "Expected a time as in RFC 3339, with an offset, such as 2030-01-31T12:00:00Z"
     except OverflowError:
-        errors = [{"parameter": name, "detail": "This time does not exist in UTC"}]
-        raise Problem("invalid", f"{name}: this time does not exist in UTC.", errors) from None
+        detail = "This time does not exist in UTC"
+    raise invalid([{"parameter": name, "detail": detail}])

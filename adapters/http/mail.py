@@ -8,11 +8,12 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath, FromQuery
 
 from adapters.http.auth import needs
 from adapters.http.desk import Call, desk
+from adapters.http.methods import get
 from adapters.http.page import Limit, limited, page
 from adapters.http.problems import Problem
 from adapters.http.shown import ok

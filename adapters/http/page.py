@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from litestar import Response
 from litestar.params import QueryParameter
@@ -12,9 +13,14 @@ from adapters.http.shown import ok
 
 MOST_ITEMS = 1_000
 LARGEST = 2**62  # room is left for a limit to be added
-Limit = Annotated[int, QueryParameter(ge=1)]  # more than MOST_ITEMS means MOST_ITEMS
-Text = Annotated[str | None, QueryParameter(pattern=r"^[^\x00]*$", max_length=256)]  # as Postgres can compare it
-Position = Annotated[int, QueryParameter(ge=0, le=LARGEST)]
+POSITION = f"a position: a whole number from 0 to {LARGEST}"
+Limit = Annotated[int, QueryParameter(ge=1, description="a whole number from 1")]  # beyond MOST_ITEMS: MOST_ITEMS
+Text = Annotated[  # as Postgres can compare it
+    str | None,
+    QueryParameter(pattern=r"^[^\x00]*$", max_length=256, description="at most 256 characters without NUL"),
+]
+Position = Annotated[int, QueryParameter(ge=0, le=LARGEST, description=POSITION)]
+Id = Annotated[UUID | None, QueryParameter(description="a UUID")]
 
 
 def limited(limit: int) -> int:

@@ -19,7 +19,9 @@ from adapters.http.origin import request_id
 from domain.log import Conflict, Overloaded, Underway
 
 logger = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 100  # told in one document
+MOST_PLACE, MOST_DETAIL = 100, 300  # characters
 
 PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "bad-request": (400, "The request cannot be understood"),
@@ -32,10 +34,13 @@ PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "conflict": (409, "The state of the task does not allow this"),
     "underway": (409, "The first request with this Idempotency-Key still runs"),
     "stale": (412, "The task has changed"),
+    "log-changed": (409, "The log is not the one that was followed"),
     "too-large": (413, "The request is too large"),
+    "address-too-long": (414, "The address is too long"),
     "unsupported-media-type": (415, "The body is of another media type"),
     "invalid": (422, "The request is not valid"),
     "key-reused": (422, "The Idempotency-Key was used for another request"),
+    "head-too-large": (431, "The head of the request is too large"),
     "internal": (500, "Something went wrong here"),
     "overloaded": (503, "Too much waits to be written"),
     "unavailable": (503, "The database does not answer"),
@@ -55,7 +60,6 @@ CAUSES: dict[type[Exception], str] = {
     RequestEntityTooLarge: "too-large",
     NotFoundException: "not-found",
     MethodNotAllowedException: "method-not-allowed",
-    ValidationException: "invalid",
     ClientException: "bad-request",
 }
 DETAILS: dict[str, str] = {
@@ -71,13 +75,27 @@ UNKNOWN = "It is not known whether this was written. To repeat it with the same 
 
 
 class Problem(Exception):
-    """Raised where a request ends badly; `errors` point at what is wrong, each with a `detail`."""
+    """Raised where a request ends badly; `errors` point at what is wrong, each with a `detail`; `more` are members."""
 
     def __init__(
-        self, slug: str, detail: str, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+        self,
+        slug: str,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(detail)
-        self.slug, self.detail, self.errors, self.headers = slug, detail, errors, headers or {}
+        self.slug, self.detail, self.errors, self.headers, self.more = slug, detail, errors, headers or {}, more
+
+
+def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
+    """What is wrong, each with its `pointer`, `parameter` or `header`; the first of them is told in the detail, too."""
+    first = errors[0]
+    place = next((f"{name} {first[name]}" for name in ("parameter", "header") if name in first), None)
+    place = place or (f"field {first['pointer']}" if first["pointer"] else "body")
+    others = f" There are {len(errors)} errors." if len(errors) > 1 else ""
+    return Problem("invalid", f"The {place[:MOST_PLACE]} is wrong: {first['detail'][:MOST_DETAIL]}.{others}", errors)
 
 
 def tell(more: Mapping[type[Exception], str]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
@@ -85,7 +103,7 @@ def tell(more: Mapping[type[Exception], str]) -> Callable[[Request[Any, Any, Any
     causes = CAUSES | dict(more)
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        return _document(request, _problem(request, error, causes))
+        return _answer(request, _problem(request, error, causes))
 
     return handle
 
@@ -93,6 +111,8 @@ def tell(more: Mapping[type[Exception], str]) -> Callable[[Request[Any, Any, Any
 def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[type[Exception], str]) -> Problem:
     if isinstance(error, Problem):
         return error
+    if isinstance(error, ValidationException):
+        return invalid(_parameters(request, error))
     slug = next((causes[kind] for kind in type(error).__mro__ if kind in causes), "internal")
     if slug == "internal":
         logger.error("http.failed", path=request.url.path, request_id=request_id(request.scope), exc_info=error)
@@ -100,33 +120,34 @@ def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[
         logger.warning("http.unavailable", path=request.url.path, error=str(error) or type(error).__name__)
         return Problem(slug, UNKNOWN if request.method == "POST" else DETAILS[slug])
     headers = error.headers if isinstance(error, HTTPException) else None
-    return Problem(slug, DETAILS.get(slug) or _detail(error), _errors(error), headers)
+    return Problem(slug, DETAILS.get(slug) or _detail(error), headers=headers)
 
 
 def _detail(error: Exception) -> str:
     return error.detail if isinstance(error, HTTPException) else str(error)
 
 
-def _errors(error: Exception) -> Sequence[Mapping[str, str]]:
-    """Litestar tells of wrong parameters in `extra`."""
-    extra = error.extra if isinstance(error, ValidationException) else None
-    told = [one for one in extra if isinstance(one, dict)] if isinstance(extra, list) else []
-    return [{"parameter": str(one.get("key", "")), "detail": str(one.get("message", ""))} for one in told]
+def _parameters(request: Request[Any, Any, Any], error: ValidationException) -> Sequence[Mapping[str, str]]:
+    """Litestar names wrong parameters in `extra`; what is expected of them stands in their descriptions."""
+    assert isinstance(error.extra, list), "Nothing but parameters is left to Litestar, and it lists those."
+    known = request.route_handler.parsed_fn_signature.parameters
+    wrong = {one["key"]: known[one["key"]].kwarg_definition for one in error.extra}
+    return [
+        {"parameter": name, "detail": f"Expected {getattr(definition, 'description', None) or 'another value'}"}
+        for name, definition in wrong.items()
+    ]
 
 
-def _document(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+def document(problem: Problem, request_id: str, instance: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer."""
     status, title = PROBLEMS[problem.slug]
-    body: dict[str, Any] = {
-        "type": f"/problems/{problem.slug}",
-        "title": title,
-        "status": status,
-        "detail": problem.detail,
-        "instance": request.url.path,
-        "request_id": request_id(request.scope),
-    }
+    body = {"type": f"/problems/{problem.slug}", "title": title, "status": status, "detail": problem.detail}
+    body |= ({"instance": instance} if instance is not None else {}) | {"request_id": request_id} | problem.more
     if problem.errors:
         body["errors"] = problem.errors[:MOST_ERRORS]
-    headers = HEADERS.get(problem.slug, {}) | dict(problem.headers)
-    return Response(
-        msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/problem+json"
-    )
+    return status, HEADERS.get(problem.slug, {}) | dict(problem.headers), msgspec.json.encode(body)
+
+
+def _answer(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    status, headers, body = document(problem, request_id(request.scope), request.url.path)
+    return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)

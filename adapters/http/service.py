@@ -23,9 +23,11 @@ class Queries(Protocol):
 
     async def glance(self, ids: Sequence[UUID]) -> Mapping[UUID, Glance]: ...
 
-    async def tasks(self, wanted: Wanted) -> Sequence[Seen]: ...
+    async def tasks(self, wanted: Wanted) -> tuple[Sequence[Seen], bool]:
+        """The tasks, fewer than `wanted.limit` where they are large; and whether others follow."""
 
-    async def events(self, after: int, limit: int) -> Sequence[Line]: ...
+    async def events(self, after: int, limit: int) -> Sequence[Line]:
+        """The next facts, fewer than `limit` where they are large; none only where there are none."""
 
     async def epoch(self) -> UUID: ...
 

@@ -35,7 +35,7 @@ def _all(value: Any, shape: type[msgspec.Struct], at: str) -> list[Flaw]:
     if not isinstance(value, dict):
         return [flaw(at, f"Expected an object, got {_name(value)}")]
     known = _fields(shape)
-    found = [flaw(at + step(name), f"There is no field {name!r} here") for name in value if name not in known]
+    found = [flaw(at + step(name), f"There is no field {name[:64]!r} here") for name in value if name not in known]
     found += [
         flaw(at + step(name), f"The field {name!r} is missing")
         for name, field in known.items()
@@ -52,8 +52,14 @@ def _wrong(value: Any, kind: Any, at: str) -> Flaw | None:
         msgspec.convert(value, kind)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
         detail, _, path = str(error).partition(" - at `$")
-        return flaw(at + _pointer(path.rstrip("`")), detail)
+        return flaw(at + _pointer(path.rstrip("`")), detail if path else _wanted(kind) or detail)
     return None
+
+
+def _wanted(kind: Any) -> str | None:
+    """What a field's type says of itself, which is more than that its pattern does not match."""
+    marks = (getattr(mark, "description", None) for mark in getattr(kind, "__metadata__", ()))
+    return next((f"Expected {mark}" for mark in marks if mark), None)
 
 
 def _pointer(path: str) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 from zlib import crc32
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
 
 from adapters.http.problems import Problem
 from domain.log import Answer, stream_of
@@ -84,9 +84,15 @@ def etag_of(task: Glance | Task) -> str:
     return etag(task.version, task.progress)
 
 
-def tags(header: str | None) -> frozenset[str]:
-    """The ETags of an If-Match or If-None-Match header; `*` stands for itself."""
-    return frozenset(tag.strip().removeprefix("W/") for tag in (header or "").split(",") if tag.strip())
+def strong_tags(request: Request[Any, Any, Any], header: str) -> frozenset[str] | None:
+    """The ETags of If-Match, None without one. They are compared strongly (RFC 9110 13.1.1): W/"1" is not "1"."""
+    lines = request.headers.getall(header, [])
+    return frozenset(tag.strip() for line in lines for tag in line.split(",")) if lines else None
+
+
+def tags(request: Request[Any, Any, Any], header: str) -> frozenset[str]:
+    """The ETags of If-None-Match, compared weakly; `*` stands for itself."""
+    return frozenset(tag.removeprefix("W/") for tag in strong_tags(request, header) or () if tag)
 
 
 def matches(tag: str, given: Iterable[str]) -> bool:

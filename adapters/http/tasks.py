@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Response, get, post
+from litestar import Response, post
 from litestar.params import FromPath, QueryParameter
 
 from adapters.http.auth import needs
 from adapters.http.body import MOST_BATCH_BODY, json_of
 from adapters.http.desk import Call, desk, find_task
+from adapters.http.methods import get
 from adapters.http.origin import meta
 from adapters.http.service import Service
 from adapters.http.shown import ENCODER, TaskShown, accepted_json, etag_of, id_of, matches, ok, shown, tags, task_json
@@ -22,7 +23,7 @@ from domain.access import Right
 from domain.log import Answer, Entry, Meta
 from domain.views import Glance, Seen
 
-Wait = Annotated[int, QueryParameter(ge=0)]
+Wait = Annotated[int, QueryParameter(ge=0, description="a whole number of seconds")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ async def create_many(request: Call) -> Response[bytes]:
 @get("/v1/tasks/{id:str}", opt=needs(Right.READ_TASKS))
 async def see(request: Call, id: FromPath[str], wait: Wait = 0) -> Response[bytes]:
     """A task. With `wait` the answer comes when the task has ended; with If-None-Match, when it has changed."""
-    preference, unchanged = preferred(request), tags(request.headers.get("if-none-match"))
+    preference, unchanged = preferred(request), tags(request, "if-none-match")
 
     def changed(glance: Glance) -> bool:
         return not matches(etag_of(glance), unchanged)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from adapters.http.body import MOST_REQUEST
-from adapters.http.problems import Problem
+from adapters.http.problems import Problem, invalid
 from adapters.http.shape import Flaw, flaw, flaws, step
 from adapters.http.shown import ENCODER
 from domain.kind import AnyKind
@@ -38,16 +38,14 @@ def wish(value: Any, kinds: Kinds) -> Wish:
 def wishes(value: Any, kinds: Kinds) -> list[Wish]:
     """A list of them: all, or none."""
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_WISHES:
-        detail = f"Expected a list of 1 to {MOST_WISHES} tasks"
-        raise Problem("invalid", detail + ".", [flaw("", detail)])
+        raise invalid([flaw("", f"Expected a list of 1 to {MOST_WISHES} tasks")])
     return _granted(value, [step(number) for number in range(len(value))], kinds)
 
 
 def _granted(values: list[Any], pointers: list[str], kinds: Kinds) -> list[Wish]:
     found = [one for value, at in zip(values, pointers, strict=True) for one in _flaws(value, at, kinds)]
     if found:
-        what = "1 item is" if len(found) == 1 else f"{len(found)} items are"
-        raise Problem("invalid", f"{what} wrong: {found[0]['pointer'] or 'the body'}: {found[0]['detail']}.", found)
+        raise invalid(found)
     _require_small(values, pointers)
     return [_wish(value, kinds) for value in values]
 

@@ -40,9 +40,12 @@ class Claim:
 
 def claim(request: Request[Key, Any, Any], body: Any) -> Claim | None:
     """The request's Idempotency-Key, scoped by its holder and route; `body` is the decoded JSON. Raises Problem."""
-    given = request.headers.get("idempotency-key")
-    if given is None:
+    lines = request.headers.getall("idempotency-key", [])
+    if not lines:
         return None
+    if len(lines) > 1:
+        raise Problem("bad-idempotency-key", f"Send one, not {len(lines)}.")
+    given = lines[0]
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not VISIBLE.fullmatch(key):
         raise Problem("bad-idempotency-key", "It must be 1 to 255 visible ASCII characters.")

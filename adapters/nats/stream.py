@@ -4,7 +4,8 @@ server and a gap is impossible."""
 import asyncio
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from domain.mirror import Line, State, Stored
 
 FEW = 30  # up to here single publishes are faster than an atomic batch, which has a floor of 5 ms
 EMPTY = b"null"
+MOST_MESSAGE = 2 * 1024 * 1024  # bytes: so much more than it must may the server discard
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,25 @@ class LogStream:
         self._client, self._limits = client, limits
 
     async def state(self) -> State | None:
-        """The first and last position that the stream holds, and its epoch; None where there is no stream."""
+        """What the stream holds, and what its limits may have taken; None where there is no stream."""
         try:
             info = await call(self._client, f"STREAM.INFO.{STREAM}")
         except ApiError as error:
             if error.code == NO_STREAM:
                 return None
             raise
-        state = info["state"]
-        epoch = (info["config"].get("metadata") or {}).get("epoch", "")
-        return State(state["first_seq"], state["last_seq"], state["messages"], epoch)
+        state, config = info["state"], info["config"]
+        metadata = config.get("metadata") or {}
+        return State(
+            first=state["first_seq"],
+            last=state["last_seq"],
+            messages=state["messages"],
+            epoch=metadata.get("epoch", ""),
+            begin=max(config.get("first_seq", 1), int(metadata.get("begin", 1))),
+            full=0 < config["max_bytes"] <= 2 * (state["bytes"] + MOST_MESSAGE),
+            created=datetime.fromisoformat(info["created"]),
+            young=_young(datetime.fromisoformat(info["ts"]), config["max_age"] / 1e9),
+        )
 
     async def id_at(self, position: int) -> str | None:
         """The id of the message at the position; None where there is no message, "" where it has no id."""
@@ -63,11 +74,13 @@ class LogStream:
 
     async def bring_up_to_date(self) -> bool:
         """Give a stream that is there the settings of today; answers whether they were others."""
-        found = (await call(self._client, f"STREAM.INFO.{STREAM}"))["config"]
-        wanted = self._config()
+        info = await call(self._client, f"STREAM.INFO.{STREAM}")
+        found, wanted = info["config"], self._config()
         if all(found.get(name) == value for name, value in wanted.items()):
             return False
-        made = await call(self._client, f"STREAM.UPDATE.{STREAM}", found | wanted)
+        begin = {"begin": str(info["state"]["first_seq"])}  # what is gone by now, the limits of before took
+        metadata = {"metadata": (found.get("metadata") or {}) | begin}
+        made = await call(self._client, f"STREAM.UPDATE.{STREAM}", found | wanted | metadata)
         _require_echo(wanted, made["config"])
         return True
 
@@ -130,7 +143,7 @@ class LogStream:
         """The line, or where the server cannot take so much a stub: who needs it fetches it by its position."""
         if len(line.payload) + 4096 <= self._client.max_payload:
             return line
-        return Line(line.position, line.id, line.subject, line.headers | {"Postcommit-Stub": "1"}, EMPTY)
+        return replace(line, headers=line.headers | {"Postcommit-Stub": "1"}, payload=EMPTY)
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -165,7 +178,14 @@ def line(stored: Stored) -> Line:
         headers["ce-correlationid"] = stored.correlation_id
     if stored.traceparent:
         headers["traceparent"] = stored.traceparent
-    return Line(stored.position, stored.id, stored.subject, headers, stored.data)
+    return Line(stored.position, stored.id, stored.subject, headers, stored.data, stored.at)
+
+
+def _young(now: datetime, max_age_s: float) -> datetime:
+    """What was stored since then has not aged out, even where clocks differ by a tenth of the limit."""
+    if not max_age_s:
+        return datetime.min.replace(tzinfo=UTC)
+    return now - timedelta(seconds=0.9 * max_age_s)
 
 
 def _headers(raw: bytes) -> dict[str, str]:

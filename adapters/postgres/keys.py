@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.postgres.database import Database
@@ -25,17 +25,3 @@ async def put(database: Database, name: str, scope: str, secret: str) -> None:
     query = query.on_conflict_do_update(index_elements=[keys.c.name], set_=values | {"revoked_at": None})
     async with database.core() as connection:
         await connection.execute(query)
-
-
-async def revoke(database: Database, name: str) -> bool:
-    """End the key; answers whether there was one. API processes may believe it for 10 s more."""
-    query = keys.update().where(keys.c.name == name, keys.c.revoked_at.is_(None))
-    async with database.core() as connection:
-        return (await connection.execute(query.values(revoked_at=func.clock_timestamp()))).rowcount > 0
-
-
-async def listed(database: Database) -> list[Key]:
-    """The keys that were not revoked, by name."""
-    query = select(keys.c.name, keys.c.scope).where(keys.c.revoked_at.is_(None)).order_by(keys.c.name)
-    async with database.core() as connection:
-        return [Key(row.name, Scope(row.scope)) for row in await connection.execute(query)]

@@ -13,18 +13,13 @@ import asyncpg
 from sqlalchemy import select
 
 from adapters.postgres import codec, settle
-from adapters.postgres.database import AGAIN, LOST_A_RACE, Database, Unavailable, again, statement
+from adapters.postgres.database import AGAIN, LOST_A_RACE, UNSTORABLE, Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
 from domain import holding
 from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, Underway, stream_of
 
-SPLITS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.QueryCanceledError,
-    asyncpg.ProgramLimitExceededError,
-)
+SPLITS = (*UNSTORABLE, asyncpg.QueryCanceledError, asyncpg.ProgramLimitExceededError)
 ALONE = 3  # statements at once, where entries are written each for itself
 KEY_WAIT_S = 4.5  # a try for a key that begins within this time is waited out: 5 s in all
 

@@ -5,19 +5,20 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal, select
 
 from adapters.postgres import codec
 from adapters.postgres.database import Database
-from adapters.postgres.lane import Lane
+from adapters.postgres.lane import Full, Lane
 from adapters.postgres.ledger import epoch, head
 from adapters.postgres.tables import audit, cursors, events, idempotency, ledger, tasks
 from domain import audit as audits
-from domain.log import Answer
+from domain.log import Answer, Overloaded
 from domain.outcome import Progress
 from domain.task import Status
 from domain.views import HEAD, Balance, Glance, Line, Seen, Wanted
 
+MOST_BYTES = 8 * 1024 * 1024  # of requests and results in one page
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
 
 
@@ -28,25 +29,38 @@ class PostgresQueries:
 
     async def task(self, id: UUID) -> Seen | None:
         """The task as it stands. Questions that come while one is in flight are asked together."""
-        return await self._tasks.do(id)
+        try:
+            return await self._tasks.do(id)
+        except Full as error:
+            raise Overloaded("Too many ask at once.") from error
 
     async def glance(self, ids: Sequence[UUID]) -> dict[UUID, Glance]:
         """A glance at many tasks; an id without a task is missing."""
         rows = await self._database.fetch("glance_tasks", list(ids))
         return {_uuid(row["id"]): _glance(row) for row in rows}
 
-    async def tasks(self, wanted: Wanted) -> list[Seen]:
-        query = (
+    async def tasks(self, wanted: Wanted) -> tuple[list[Seen], bool]:
+        """The tasks that are wanted, no more once they have 8 MiB, and whether others follow."""
+        limited = (
             select(tasks, ledger.c.position)
             .outerjoin(ledger, ledger.c.event == tasks.c.last_event)
             .where(*_conditions(wanted))
             .order_by(tasks.c.id.desc())
-            .limit(wanted.limit)
+            .limit(wanted.limit + 1)
+            .subquery()
         )
-        return [_seen(row) for row in await self._rows(query)]
+        newest_first = limited.c.id.desc()
+        sized = select(
+            limited,
+            func.count().over().label("found"),
+            func.sum(_bytes(limited)).over(order_by=newest_first, rows=(None, -1)).label("bytes_before"),
+        ).subquery()
+        fits = func.coalesce(sized.c.bytes_before, 0) < MOST_BYTES
+        rows = await self._rows(select(sized).where(fits).order_by(sized.c.id.desc()).limit(wanted.limit))
+        return [_seen(row) for row in rows], bool(rows) and rows[0]["found"] > len(rows)
 
     async def events(self, after: int, limit: int) -> list[Line]:
-        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`."""
+        """The facts at the positions `after + 1`, `after + 2`, …, at most `limit`, no more once they have 8 MiB."""
         rows = await self._database.fetch("read_ledger", after, limit)
         return [_line(row) for row in rows]
 
@@ -94,6 +108,11 @@ class PostgresQueries:
     async def _rows(self, query: Select[Any]) -> Sequence[Any]:
         async with self._database.core() as connection:
             return list((await connection.execute(query)).mappings())
+
+
+def _bytes(rows: FromClause) -> ColumnElement[int]:
+    columns = (rows.c.request, rows.c.result)
+    return sum((func.coalesce(func.octet_length(cast(column, Text)), 0) for column in columns), start=literal(0))
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

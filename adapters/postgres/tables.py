@@ -204,7 +204,6 @@ audit = Table(  # a reader's: who did what, when, from where
     Column("subject", Text, nullable=False),
     Column("address", Text),
     Column("request_id", Text),
-    Column("detail", JSON),
     PrimaryKeyConstraint("position", name="audit_position"),
     Index("audit_subject", "subject", "position"),
     Index("audit_actor", "actor", "position"),

@@ -101,7 +101,7 @@ def _held(rows: Sequence[Any]) -> list[Held]:
 
 
 def _readable(row: Any) -> Task | None:
-    """The task; None, aloud, where its JSON cannot be decoded: it came in by no door of ours, and hides no other."""
+    """The task; None, aloud, where its JSON cannot be decoded: it came in by no door of ours."""
     try:
         return codec.task(row)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors

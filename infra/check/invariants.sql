@@ -10,6 +10,10 @@ WHERE NOT EXISTS (SELECT FROM postcommit.events AS e WHERE e.stream = 'task-' ||
 SELECT i.holder || ' ' || i.key FROM postcommit.idempotency AS i
 WHERE i.status BETWEEN 200 AND 299 AND i.location LIKE '/v1/tasks/%'
   AND NOT EXISTS (SELECT FROM postcommit.tasks AS t WHERE '/v1/tasks/' || t.id = i.location)
+UNION ALL
+SELECT i.holder || ' ' || i.key FROM postcommit.idempotency AS i
+WHERE i.status BETWEEN 200 AND 299 AND i.location LIKE '/v1/accounts/%'
+  AND NOT EXISTS (SELECT FROM postcommit.events AS e WHERE e.stream = 'account-' || substr(i.location, 14))
 -- name: every fact is in the ledger or has its duty in the outbox
 SELECT e.id FROM postcommit.events AS e
 WHERE NOT EXISTS (SELECT FROM postcommit.ledger AS l WHERE l.event = e.id)
@@ -52,7 +56,7 @@ WHERE t.status = 'queued'
   AND NOT EXISTS (SELECT FROM postcommit.outbox AS o WHERE o.event = t.last_event)
 -- name: attempts are bounded
 SELECT id FROM postcommit.tasks
-WHERE stumbles > max_attempts OR lost > 20 OR (status = 'in_progress' AND attempt = 0) OR turn <> attempt
+WHERE stumbles > max_attempts OR lost > 19 OR (status = 'in_progress' AND attempt = 0) OR turn <> attempt
 -- name: readers and mirror are not ahead of the ledger
 SELECT name FROM postcommit.cursors
 WHERE position > (SELECT coalesce(max(position), 0) FROM postcommit.ledger)

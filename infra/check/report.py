@@ -2,31 +2,56 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.postgres.database import Database
-from infra.check.run import check
+from infra import asking
+from infra.check.run import Finding, check
+from infra.exits import Away, Refused
+from infra.migrate import require
 from infra.settings import BadSetting, load
 
 
 async def report(home: Path | None, as_json: bool) -> int:
-    """Print every invariant with what breaks it; answers with the exit code."""
+    """Print every invariant with what breaks it, as far as the servers answer; gives the exit code.
+
+    Raises Refused or Away where not everything could be asked, unless what was asked is broken already."""
     postgres, nats = _addresses(home)
+    findings: list[Finding] = []
+    stopped = None
+    try:
+        await _gather(findings, postgres, nats)
+    except (Refused, Away) as error:
+        stopped = error
+    broken = sum(bool(finding.offenders) for finding in findings)
+    if findings:
+        _show(findings, broken, as_json)
+    if stopped and not broken:
+        raise stopped
+    print(stopped or f"{len(findings) - broken} of {len(findings)} invariants hold.", file=sys.stderr)
+    return 1 if broken else 0
+
+
+async def _gather(findings: list[Finding], postgres: str, nats: str) -> None:
     database = Database(postgres, 2, "postcommit check")
     try:
-        findings = [finding async for finding in check(database, nats)]
+        with asking.postgres(postgres):
+            await require(database)
+            async for finding in check(database, nats):
+                findings.append(finding)
     finally:
         await database.close()
-    broken = [finding for finding in findings if finding.offenders]
+
+
+def _show(findings: Sequence[Finding], broken: int, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"broken": len(broken), "invariants": {f.name: f.offenders for f in findings}}, indent=2))
-    else:
-        for finding in findings:
-            print(f"{'broken' if finding.offenders else 'holds '}  {finding.name}")
-            for offender in finding.offenders:
-                print(f"          {offender}")
-    print(f"{len(findings) - len(broken)} of {len(findings)} invariants hold.", file=sys.stderr)
-    return 1 if broken else 0
+        print(json.dumps({"broken": broken, "invariants": {f.name: f.offenders for f in findings}}, indent=2))
+        return
+    for finding in findings:
+        print(f"{'broken' if finding.offenders else 'holds '}  {finding.name}")
+        for offender in finding.offenders:
+            print(f"          {offender}")
 
 
 def _addresses(home: Path | None) -> tuple[str, str]:
@@ -37,4 +62,6 @@ def _addresses(home: Path | None) -> tuple[str, str]:
         run = json.loads((home / "run.json").read_text())
     except FileNotFoundError:
         raise BadSetting(f"Nothing runs on {home}: there is no {home / 'run.json'}.") from None
+    except OSError as error:
+        raise BadSetting(f"The file {home / 'run.json'} cannot be read: {error.strerror}.") from error
     return run["postgres"], run["nats"]

@@ -9,13 +9,16 @@ import nats
 from nats.errors import Error as NatsError
 from sqlalchemy import text
 
-from adapters.nats.api import NoAnswer
+from adapters.nats.api import ApiError, NoAnswer
 from adapters.postgres.database import Database
 from adapters.postgres.queries import PostgresQueries
 from infra.check import folds, stream
+from infra.exits import Away, Refused
+from infra.settings import mask
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 MOST = 20  # offenders that are named
+NATS_ERRORS = (OSError, NatsError, NoAnswer, ApiError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class Finding:
 
 
 async def check(database: Database, nats_url: str | None) -> AsyncIterator[Finding]:
-    """Every invariant in turn. Without an address of NATS the stream is not compared."""
+    """Every invariant in turn. Without an address of NATS the stream is not compared.
+
+    Raises Away or Refused where NATS cannot be asked, and what the database raises."""
     for name, query in queries():
         async with database.core() as connection:
             rows = await connection.execute(text(query))
@@ -56,15 +61,22 @@ async def _stream(database: Database, nats_url: str) -> list[str]:
             reconnect_time_wait=0.1,
             error_cb=_unheard,
         )
-    except (OSError, NatsError, TimeoutError) as error:
-        return [f"NATS cannot be asked: {error or type(error).__name__}"]
+    except NATS_ERRORS as error:
+        raise _unasked(nats_url, error) from error
     try:
         return await stream.differing_from_the_ledger(database, client)
-    except (OSError, NatsError, NoAnswer, TimeoutError) as error:
-        return [f"NATS cannot be asked: {error or type(error).__name__}"]
+    except NATS_ERRORS as error:
+        raise _unasked(nats_url, error) from error
     finally:
         await client.close()
 
 
+def _unasked(nats_url: str, error: Exception) -> Away | Refused:
+    words = (str(error) or type(error).__name__).rstrip(".")
+    if "authorization" in words.lower():
+        return Refused(f"NATS at {mask(nats_url)} refuses this: {words}.")
+    return Away(f"NATS at {mask(nats_url)} cannot be asked: {words}.")
+
+
 async def _unheard(_: Exception) -> None:
-    """What goes wrong is told as a finding."""
+    """What goes wrong is raised."""

@@ -7,7 +7,8 @@ from adapters.nats import replay
 from adapters.nats.stream import Limits, LogStream
 from adapters.postgres.database import Database
 from adapters.postgres.ledger import epoch, head
-from adapters.postgres.tables import ledger
+from adapters.postgres.tables import events, ledger
+from domain.mirror import State, begins_late
 
 CHUNK = 5_000
 
@@ -24,6 +25,8 @@ async def differing_from_the_ledger(database: Database, client: Client) -> list[
         wrong.append(f"the stream is at {state.last}, ahead of the ledger at {top}")
     if state.epoch != await epoch(database):
         wrong.append(f"the stream is of epoch {state.epoch}, the log of {await epoch(database)}")
+    if lost := await _lost(database, state):
+        wrong.append(lost)
     expected = state.first
     wanted: dict[int, str] = {}
     if state.messages == 0:
@@ -42,6 +45,14 @@ async def differing_from_the_ledger(database: Database, client: Client) -> list[
     if expected <= min(state.last, top):
         wrong.append(f"the stream ends at {expected - 1}, and says {state.last}")
     return wrong
+
+
+async def _lost(database: Database, state: State) -> str | None:
+    """Where the stream should begin earlier; what its age or its size took is not missing."""
+    written = select(events.c.at).join(ledger, ledger.c.event == events.c.id)
+    async with database.core() as connection:
+        at = await connection.scalar(written.where(ledger.c.position == state.first - 1))
+    return None if at is None else begins_late(state, at)
 
 
 async def _ledger(database: Database, position: int) -> dict[int, str]:

@@ -55,7 +55,7 @@ def spawn(command: Command) -> Process:
     assert threading.current_thread() is threading.main_thread()
     lock = take(command.lock)
     try:
-        with command.log.open("ab") as log, _memory(command.stdin) as given:
+        with os.fdopen(open_private(command.log, os.O_APPEND), "ab") as log, _memory(command.stdin) as given:
             process = subprocess.Popen(
                 command.argv,
                 cwd=command.cwd,
@@ -77,6 +77,11 @@ def spawn(command: Command) -> Process:
         raise Failed(f"The program {command.argv[0]} cannot be started: {error}.") from error
     finally:
         os.close(lock)
+
+
+def open_private(path: Path, flags: int = 0) -> int:
+    """Open the file to write; if it is made now, it is readable by this user only."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
 
 
 def take(path: Path) -> int:

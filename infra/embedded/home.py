@@ -17,7 +17,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from infra.embedded.child import Held, await_leftovers, take
+from infra.embedded.child import Held, await_leftovers, open_private, take
+from infra.exits import Refused
 
 HOST = "127.0.0.1"
 SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -26,10 +27,6 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "keys": ("operator", "client", "worker", "auditor"),
 }
 PORTS = ("postgres", "nats", "mail", "http")
-
-
-class Refused(Exception):
-    """The installation cannot be started like this; the message is a full sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +65,31 @@ def occupied(path: Path, http_port: int = 0) -> Iterator[Home]:
     """Hold the directory, made if need be, for as long as the block runs.
 
     Everything that an earlier, killed supervisor left is gone when the block begins. An http_port of 0 takes the
-    port of last time, or a free one. Raises Refused if another process holds the directory or the port."""
+    port of last time, or a free one. Raises Refused if the directory cannot be used, or another process holds it or
+    the port."""
     path = path.resolve()
-    path.mkdir(parents=True, exist_ok=True)
+    make(path)
     lock = _hold(path)
     try:
         (path / "run.json").unlink(missing_ok=True)
         await_leftovers(path / "locks")
-        for name in ("logs", "mail"):
-            (path / name).mkdir(mode=0o700, exist_ok=True)
         yield Home(path, _secrets(path / "secrets.json"), _ports(path / "ports.json", http_port))
     finally:
         (path / "run.json").unlink(missing_ok=True)
         os.close(lock)
+
+
+def make(path: Path) -> None:
+    """Make what is missing of the directory, closed to other users; Postgres's user needs no way through it.
+
+    Raises Refused."""
+    try:
+        if not path.exists():
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("logs", "mail", "locks"):
+            (path / name).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def write_run(home: Home, pids: Mapping[str, list[int]]) -> None:
@@ -103,7 +112,7 @@ def write_private(path: Path, text: str) -> None:
     """Replace the file at once, readable by this user only."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(open_private(fresh, os.O_EXCL), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -139,9 +148,15 @@ def _hold(path: Path) -> int:
     except Held:
         pid = (path / "lock").read_text().strip() or "unknown"
         raise Refused(f"The directory {path} is already served by process {pid}.") from None
+    except OSError as error:
+        raise _unusable(path, error) from error
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _unusable(path: Path, error: OSError) -> Refused:
+    return Refused(f"The directory {path} cannot be used: {error.strerror}.")
 
 
 def _secrets(path: Path) -> Mapping[str, Mapping[str, str]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from infra.embedded.child import open_private
+
 HOST = "127.0.0.1"
 SIZE_BYTES = 32 * 1024**2
 
@@ -38,7 +40,7 @@ def store(folder: Path, sender: str, recipients: list[str], content: bytes) -> P
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
     head = f"X-Envelope-From: {sender}\r\nX-Envelope-To: {', '.join(recipients)}\r\n"
     fresh, final = folder / f".{name}.tmp", folder / f"{name}.eml"
-    with fresh.open("xb") as file:
+    with os.fdopen(open_private(fresh, os.O_EXCL), "wb") as file:
         file.write(head.encode() + content)
         file.flush()
         os.fsync(file.fileno())

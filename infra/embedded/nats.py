@@ -1,7 +1,11 @@
-"""nats-server as a child: JetStream that syncs every write, and one user with its own rights for each role."""
+"""nats-server as a child: JetStream that syncs every write, and one user with its own rights for each role.
+
+Who asks the server for something names the subject of the answer, and the server does not look whether they may publish
+there: with `$JS.API.STREAM.DELETE.LOG` as that subject, whoever may read a message could delete the stream (tried on
+2.15.1). So subscribers live in an account of their own, into which only the calls of a reader are imported."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM
 
@@ -15,6 +19,24 @@ from infra.embedded.home import HOST, Home, write_private
 GIGABYTE = 1024**3
 NOTHING: tuple[str, ...] = ()
 
+ONE_ANSWER = (
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.INFO.LOG",
+    "$JS.API.STREAM.MSG.GET.LOG",
+    "$JS.API.CONSUMER.CREATE.LOG.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.LOG.*",
+    "$JS.API.CONSUMER.INFO.LOG.*",
+    "$JS.API.CONSUMER.DELETE.LOG.*",
+    "$JS.ACK.LOG.>",
+    "$JS.ACK.*.*.LOG.>",
+    "$JS.FC.LOG.>",
+)
+MANY_ANSWERS = ("$JS.API.CONSUMER.MSG.NEXT.LOG.*", "$JS.API.DIRECT.GET.LOG", "$JS.API.DIRECT.GET.LOG.>")
+# The older form of this call has the consumer's name in its payload, where no right can see whose it is.
+UNNAMED = "$JS.API.CONSUMER.CREATE.LOG"
+NAMED = "$JS.API.CONSUMER.CREATE.LOG.{{random(2147483647)}}"
+
 CONF = """\
 server_name: "postcommit"
 listen: "{host}:{port}"
@@ -27,9 +49,26 @@ jetstream {{
 }}
 authorization {{
   timeout: 5
-  users: [
+}}
+accounts {{
+  POSTCOMMIT {{
+    jetstream: enabled
+    users: [
 {users}
-  ]
+    ]
+    exports: [
+{exports}
+    ]
+  }}
+  SUBSCRIBERS {{
+    users: [
+{subscriber}
+    ]
+    mappings {{ "{unnamed}": "{named}" }}
+    imports: [
+{imports}
+    ]
+  }}
 }}
 """
 
@@ -85,7 +124,8 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
     durables = [f"worker-{queue}-v1" for queue in queues]
     consumer = "$JS.API.CONSUMER"
     acks = [ack for name in durables for ack in (f"$JS.ACK.LOG.{name}.>", f"$JS.ACK.*.*.LOG.{name}.>")]
-    calls = [f"{consumer}.{verb}.LOG.{name}" for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE") for name in durables]
+    verbs = ("CREATE", "DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE")
+    calls = [f"{consumer}.{verb}.LOG.{name}" for verb in verbs for name in durables]
     return {
         "api": (["bells.v1.>"], NOTHING, ["bells.v1.>", "_INBOX_api.>"]),
         "relay": (
@@ -100,15 +140,7 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
         ),
         "reader": (NOTHING, [">"], ["bells.v1.>", "_INBOX_reader.>"]),
         "subscriber": (
-            [f"{consumer}.{verb}.LOG.>" for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")]
-            + [
-                "$JS.API.INFO",
-                "$JS.API.STREAM.INFO.LOG",
-                "$JS.API.STREAM.MSG.GET.LOG",
-                "$JS.API.DIRECT.GET.LOG",
-                "$JS.API.DIRECT.GET.LOG.>",
-            ]
-            + ["$JS.ACK.LOG.>", "$JS.ACK.*.*.LOG.>", "$JS.FC.>"],
+            [*ONE_ANSWER, *MANY_ANSWERS, UNNAMED],
             calls + [f"{consumer}.CREATE.LOG.{name}.>" for name in durables] + acks,
             ["_INBOX.>"],
         ),
@@ -117,17 +149,40 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
 
 
 def _conf(home: Home, queues: Sequence[str]) -> str:
-    store = home.path / "nats/store"
-    users = [_user(name, home.secrets["nats"][name], *allowed) for name, allowed in rights(queues).items()]
+    users = {name: _user(name, home.secrets["nats"][name], *allowed) for name, allowed in rights(queues).items()}
     return CONF.format(
-        host=HOST, port=home.ports["nats"], store=store, file_bytes=_room(home.path), users="\n".join(users)
+        host=HOST,
+        port=home.ports["nats"],
+        store=home.path / "nats/store",
+        file_bytes=_room(home.path),
+        subscriber=users.pop("subscriber"),
+        users="\n".join(users.values()),
+        exports="\n".join(_exports()),
+        imports="\n".join(_imports()),
+        unnamed=UNNAMED,
+        named=NAMED,
     )
+
+
+def _exports() -> Iterator[str]:
+    """What subscribers may use: calls, and what is pushed to inboxes without the name of a role."""
+    for subject in ONE_ANSWER:
+        yield f'      {{ service: "{subject}" }}'
+    for subject in MANY_ANSWERS:
+        yield f'      {{ service: "{subject}", response: stream }}'
+    yield '      { stream: "_INBOX.>" }'
+
+
+def _imports() -> Iterator[str]:
+    for subject in (*ONE_ANSWER, *MANY_ANSWERS):
+        yield f'      {{ service: {{ account: POSTCOMMIT, subject: "{subject}" }} }}'
+    yield '      { stream: { account: POSTCOMMIT, subject: "_INBOX.>" } }'
 
 
 def _user(name: str, password: str, publish: Sequence[str], never: Sequence[str], subscribe: Sequence[str]) -> str:
     allowed = f"publish: {{ allow: [{_quoted(publish)}], deny: [{_quoted(never)}] }}"
     heard = f"subscribe: {{ allow: [{_quoted(subscribe)}] }}"
-    return f'    {{ user: "{name}", password: "{password}", permissions: {{ {allowed}, {heard} }} }}'
+    return f'      {{ user: "{name}", password: "{password}", permissions: {{ {allowed}, {heard} }} }}'
 
 
 def _quoted(subjects: Sequence[str]) -> str:

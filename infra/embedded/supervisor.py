@@ -16,14 +16,14 @@ import httpx
 
 from infra.embedded import nats
 from infra.embedded.child import Command, Failed, Held, Process, ended, spawn, stop, tail
-from infra.embedded.home import Home, Refused, write_run
+from infra.embedded.home import Home, write_run
 from infra.embedded.servers import Server, Servers
+from infra.exits import REFUSED, Refused
 
 READY_S = 120.0
 IN_PLACE_S = 5.0
 STOP_S = 15.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S = 0.1, 5.0, 10.0
-EX_CONFIG = 78  # sysexits.h: wrong configuration, so trying again is no use
 STOPPING = (("api", "worker"), ("reader",), ("relay",), ("mail",), ("nats",), ("postgres",))
 
 Announce = Callable[[int, str], None]
@@ -121,7 +121,7 @@ async def _keep(kept: Kept, changed: Callable[[], None]) -> None:
         changed()
         if not kept.allowed.is_set():
             continue
-        misconfigured = misconfigured + 1 if code == EX_CONFIG else 0
+        misconfigured = misconfigured + 1 if code == REFUSED else 0
         if misconfigured == 3:
             log = kept.server.command().log
             raise Refused(f"The role {kept.name} cannot run with these settings, {tail(log)}")
@@ -160,7 +160,7 @@ async def _run(step: Command) -> None:
         code = await ended(process)
     finally:
         process.kill()
-    if code == EX_CONFIG:
+    if code == REFUSED:
         raise Refused(f"The step {step.name} cannot run with these settings, {tail(step.log)}")
     if code:
         raise Failed(f"{step.name} ended with code {code}, {tail(step.log)}")
@@ -211,11 +211,11 @@ async def _stop(kept: Kept) -> None:
 
 
 def _pids(kept: Sequence[Kept]) -> dict[str, list[int]]:
-    pids: dict[str, list[int]] = {"supervisor": [os.getpid()]}
+    """Of every name, also of one that has no process just now, or was told to have none."""
+    pids: dict[str, list[int]] = {"supervisor": [os.getpid()]} | {name: [] for names in STOPPING for name in names}
     for each in kept:
-        running = pids.setdefault(each.name, [])
         if each.server.process:
-            running.append(each.server.process.pid)
+            pids[each.name].append(each.server.process.pid)
     return pids
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from adapters.http.app import create_app, stop
+from adapters.http.protocol import Protocol
 from adapters.http.service import Service
 from adapters.nats.broker import Link
 from adapters.nats.names import LOG_BELL, queue_bell
@@ -30,8 +31,9 @@ from adapters.postgres.log import PostgresLog
 from adapters.postgres.queries import PostgresQueries
 from infra.app import KINDS, READERS
 from infra.clock import Clock
+from infra.exits import Refused
 from infra.migrate import head
-from infra.roles.role import Refused, name_of, ready
+from infra.roles.role import guarded, name_of, ready, require_nats
 from infra.settings import Settings
 
 LATE = timedelta(seconds=10)  # who is so far behind stands still
@@ -53,7 +55,7 @@ Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
     trusted, listening = _networks(settings.trusted_proxies), _listen(settings)
     database = Database(settings.postgres, settings.pool, "postcommit api")
     health = Database(settings.postgres, 1, "postcommit api health")
@@ -64,8 +66,9 @@ async def serve(settings: Settings) -> None:
         link.open()
         checked = checks(health, lambda: link.up)
         service = replace(service_of(database, log, checked, ring_by(link)), trusted=trusted, mail=_mail(settings))
-        await _run(create_app(service), listening)
-        await log.drain()
+        async with guarded(require_nats(link)):
+            await _run(create_app(service), listening)
+            await log.drain()
     finally:
         listening.close()
         await link.close()
@@ -136,6 +139,7 @@ async def _run(app: Litestar, listening: socket.socket) -> None:
     server = _Server(
         uvicorn.Config(
             app,
+            http=Protocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -6,6 +6,7 @@ then it waits for one full lease, so that the heartbeats come first."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -31,12 +32,14 @@ class Lifeline:
     ring: Callable[[str, Sequence[UUID]], Awaitable[None]]  # (queue, tasks)
     heard: Callable[[], Awaitable[Heard | None]]  # None: NATS is away
     written: Callable[[], None]
-    transient: tuple[type[Exception], ...]
+    away: tuple[type[Exception], ...]  # errors after which it is not known how long nothing was heard
     lease_s: float = 10.0
     unheard_s: float = 5.0
     _grace_until: float = field(default=0.0)
     _ticked: float = field(default=0.0)
     _offset: float | None = field(default=None)  # the database's clock against ours, s
+    _looked: datetime | None = None  # when it was last asked what is due
+    _moved: bool = False  # whether anything of it was queued
     _bells: Bells = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,11 +51,8 @@ class Lifeline:
         while True:
             try:
                 await self.tick()
-            except self.transient as error:
+            except self.away as error:
                 logger.warning("lifeline.failed", error=str(error))
-                self.grace()
-            except Exception as error:  # whatever it is: the numbering and the mirror beside it must not end for it
-                logger.error("lifeline.failed", exc_info=error)
                 self.grace()
             await self.clock.sleep(await self._pause())
 
@@ -66,12 +66,21 @@ class Lifeline:
         if now - self._ticked > TICK_S + LATE_S:
             logger.warning("lifeline.late", seconds=round(now - self._ticked, 1))
             self.grace()
-        await self._compare_clocks()
-        await self._dispatch()
+        await self._step(self._compare_clocks)
+        await self._step(self._dispatch)
         if now >= self._grace_until:
-            await self._rescue()
-        await self._ring_again(now)
+            await self._step(self._rescue)
+        await self._step(lambda: self._ring_again(now))
         self._ticked = self.clock.monotonic()  # its own slow queries do not make it late
+
+    async def _step(self, step: Callable[[], Awaitable[None]]) -> None:
+        """An error that nobody foresaw ends neither the other steps nor the numbering and the mirror beside them."""
+        try:
+            await step()
+        except self.away:
+            raise
+        except Exception as error:
+            logger.error("lifeline.failed", exc_info=error)
 
     async def _compare_clocks(self) -> None:
         """The database's clock decides on leases: where it jumped, they are not to be believed."""
@@ -84,8 +93,9 @@ class Lifeline:
     async def _dispatch(self) -> None:
         """Queue what is due."""
         now = self.clock.now()
+        self._looked, self._moved = now, False
         found = await self.tasks.due(now, MOST)
-        await self._write([(id, state, task.dispatch(state, now)) for id, state in found])
+        self._moved = bool(await self._write([(id, state, task.dispatch(state, now)) for id, state in found]))
 
     async def _rescue(self) -> None:
         """Queue again what lost its holder, or end it."""
@@ -94,7 +104,7 @@ class Lifeline:
             logger.warning("lifeline.rescue", task=str(id), worker=state.worker, attempt=state.attempt)
         await self._write([(id, state, task.rescue(state, state.turn)) for id, state in found], expired=True)
 
-    async def _write(self, decided: Sequence[tuple[UUID, Task, list[task.Event]]], expired: bool = False) -> None:
+    async def _write(self, decided: Sequence[tuple[UUID, Task, list[task.Event]]], expired: bool = False) -> set[UUID]:
         changes = []
         for id, state, events in decided:
             if events:
@@ -102,16 +112,29 @@ class Lifeline:
                     id, state, events, Meta(actor=ACTOR), self.clock.now(), self.clock.new_id
                 )
                 changes.append(Change(id, after, facts, version=state.version, expired=expired))
-        if not changes:
-            return
-        settled = await self.tasks.settle(changes, ACTOR)
-        self.written()
+        settled = await self._settle(changes) if changes else set()
+        if settled:
+            self.written()
         queued: dict[str, list[UUID]] = {}
         for change in changes:
             if change.id in settled and change.after.status is task.Status.QUEUED:
                 queued.setdefault(change.after.queue, []).append(change.id)
         for queue, ids in queued.items():
             await self.ring(queue, ids)
+        return settled
+
+    async def _settle(self, changes: Sequence[Change]) -> set[UUID]:
+        """What is refused is halved until only the change stands alone that is at fault."""
+        try:
+            return await self.tasks.settle(changes, ACTOR)
+        except self.away:
+            raise
+        except Exception as error:
+            if len(changes) == 1:
+                logger.error("lifeline.refused", task=str(changes[0].id), exc_info=error)
+                return set()
+            middle = len(changes) // 2
+            return await self._settle(changes[:middle]) | await self._settle(changes[middle:])
 
     async def _ring_again(self, now: float) -> None:
         """Ring for what was delivered and not taken, or is no longer in the stream: seldom, and ever more seldom."""
@@ -125,8 +148,9 @@ class Lifeline:
         """Until the next tick, or until the next task is due."""
         try:
             due_at = await self.tasks.next_due()
-        except self.transient:
+        except Exception as error:
+            logger.info("lifeline.next_due_unknown", error=str(error))
             return TICK_S
-        if due_at is None:
+        if due_at is None or (self._looked and due_at <= self._looked and not self._moved):  # it cannot be queued
             return TICK_S
         return min(max((due_at - self.clock.now()).total_seconds(), 0.01), TICK_S)

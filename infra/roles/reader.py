@@ -13,7 +13,7 @@ from adapters.postgres.database import TRANSIENT, Database
 from domain.catalogue import UnknownEvent
 from infra.app import READERS
 from infra.clock import Clock
-from infra.roles.role import name_of, ready, together, until_stopped
+from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings
 
 logger = structlog.get_logger()
@@ -23,9 +23,9 @@ SOON_S = 0.1  # gathers the bells of a burst: a few larger steps cost less than 
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
+    await _postgres_ready(settings)
     database = Database(settings.postgres, settings.pool, "postcommit reader", durable=False)
-    await ready(database)
     link = Link(settings.nats, "reader", name_of("reader"))
     bells = {name: asyncio.Event() for name in READERS}
 
@@ -37,9 +37,18 @@ async def serve(settings: Settings) -> None:
     link.open()
     try:
         loops = [read(name, partial(readers.step, database, name), bells[name], Clock(), TRANSIENT) for name in READERS]
-        await until_stopped(together(*loops))
+        await until_stopped(together(require_nats(link), *loops))
     finally:
         await link.close()
+        await database.close()
+
+
+async def _postgres_ready(settings: Settings) -> None:
+    """Asked on a session of its own: those of the reader turn synchronous_commit off, and hide what the server has."""
+    database = Database(settings.postgres, 1, "postcommit reader start")
+    try:
+        await ready(database)
+    finally:
         await database.close()
 
 

@@ -22,7 +22,7 @@ from adapters.nats.api import ApiError, NoAnswer
 from adapters.nats.broker import Link, on_bell
 from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
 from adapters.nats.stream import Limits, LogStream, line
-from adapters.postgres.database import AGAIN, TRANSIENT, Database
+from adapters.postgres.database import AGAIN, GONE, TRANSIENT, Database, Unavailable
 from adapters.postgres.kinds import register
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.mirror import MirroredLedger
@@ -46,7 +46,7 @@ NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
     database = Database(settings.postgres, settings.pool, "postcommit relay")
     await ready(database)
     await register(database, list(KINDS.values()))
@@ -191,7 +191,7 @@ class Relay:
             self._ring_queue,
             lambda: self._heard(ledger),
             self.written.set,
-            TRANSIENT,
+            (Unavailable, *GONE),
             self.settings.lease_s,
             self.settings.unheard_s,
         )

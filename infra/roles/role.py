@@ -9,47 +9,36 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
 import uvloop
 
 from adapters.nats.broker import Link
-from adapters.postgres.database import Database, Unavailable, Unsafe
-from infra.migrate import WrongSchema, require
+from adapters.postgres.database import Database
+from infra import asking
+from infra.exits import Away, Refused, told
+from infra.migrate import require
 
-REFUSED = 78  # EX_CONFIG: the role refuses to start, and says why
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
 ASK_AGAIN_S = 0.5  # a loop that has not ended since it was asked to
 OLDEST_NATS = (2, 14)
-AWAY = 75  # EX_TEMPFAIL: what the role needs is away; start it again
-
-
-class Away(Exception):
-    """The role gave up waiting for what it needs; the message is one clear sentence."""
-
-
-class Refused(Exception):
-    """The role cannot start; the message is one clear sentence."""
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> int:
     """Run a role to its end. Answers with its exit code."""
     log_to_stderr(level)
-    try:
+
+    def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_watched(main))
-    except (Refused, WrongSchema, Unsafe) as error:
-        print(error, file=sys.stderr)
-        return REFUSED
-    except Away as error:
-        print(error, file=sys.stderr)
-        return AWAY
+
+    try:
+        return told(serve)
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def log_to_stderr(level: str = "info") -> None:
@@ -112,26 +101,47 @@ async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
 
 
 async def ready(database: Database) -> None:
-    """Wait for Postgres, and refuse one that is unsafe or has another schema."""
+    """Wait for Postgres. Raises Refused where it is unsafe, has another schema or does not let this user in; Away where
+    it does not answer in time."""
     begin = time.monotonic()
     while True:
         try:
-            await require(database)
-            await database.require_durable()
+            with asking.postgres(database.dsn):
+                await require(database)
+                await database.require_durable()
             return
-        except Unavailable as error:
+        except Away:
             if time.monotonic() - begin > PATIENCE_S:
-                raise Away(f"Postgres does not answer: {error}") from error
+                raise
             await asyncio.sleep(0.2)
 
 
 async def require_nats(link: Link) -> None:
-    """Ends the role where the server is too old: it would ignore what it does not know, and say nothing."""
+    """Wait for NATS. Raises Refused where the server is too old: what it does not know it ignores, and says nothing."""
     await link.wait()
     version = link.client.connected_server_version
     if (version.major, version.minor) < OLDEST_NATS:
         found = f"{version.major}.{version.minor}.{version.patch}"
         raise Refused(f"NATS has version {found}, and postcommit needs 2.14 or newer.")
+
+
+@contextlib.asynccontextmanager
+async def guarded(guard: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """For a block that ends at SIGTERM: a guard that fails sends one, and its error is raised after the block. A guard
+    that still waits by then is cancelled."""
+    watching = asyncio.create_task(guard)
+    watching.add_done_callback(_end_by_signal)
+    try:
+        yield
+    finally:
+        await _end([watching])
+    if not watching.cancelled():
+        watching.result()
+
+
+def _end_by_signal(guard: asyncio.Task[None]) -> None:
+    if not guard.cancelled() and guard.exception() is not None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def name_of(role: str) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from infra.app import QUEUES
 from infra.embedded import nats
 from infra.embedded.binaries import Missing
-from infra.embedded.child import Command, Failed, Process
-from infra.embedded.home import HOST, Home, Refused, occupied
+from infra.embedded.child import Command, Failed, Process, open_private
+from infra.embedded.home import HOST, Home, make, occupied
 from infra.embedded.servers import Server, servers_of
-from infra.embedded.supervisor import EX_CONFIG, READY_S, Announce, Kept, supervise
+from infra.embedded.supervisor import READY_S, Announce, Kept, supervise
+from infra.exits import REFUSED, Refused, told
 
 PROGRAM = (sys.executable, "-m", "infra.cli")
 
@@ -67,12 +68,24 @@ def up(
 
     SIGUSR1 stops NATS, wipes JetStream's storage and starts it again. SIGUSR2 holds NATS stopped; the next SIGUSR2
     lets it run again. Every other child can be killed or stopped at will: what ends is started again."""
-    wanted = roles_of(workers, relays) if roles is None else roles
-    serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose)
+
+    def start() -> int:
+        _require_possible(port, workers=workers, relays=relays)
+        wanted = roles_of(workers, relays) if roles is None else roles
+        serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose)
+        return _in_background(home.resolve(), serve) if detach else serve(_print)
+
+    return told(start)
+
+
+def _require_possible(port: int, **counts: int) -> None:
     if sys.platform != "linux":
-        _print(EX_CONFIG, f"The embedded servers need Linux; this is {sys.platform}.")
-        return EX_CONFIG
-    return _in_background(home.resolve(), serve) if detach else serve(_print)
+        raise Refused(f"The embedded servers need Linux; this is {sys.platform}.")
+    if not 0 <= port <= 65_535:
+        raise Refused(f"The port should be from 0 to 65535, and it is {port}.")
+    for name, count in counts.items():
+        if count < 0:
+            raise Refused(f"The number of {name} should be 0 or more, and it is {count}.")
 
 
 def _serve(
@@ -90,8 +103,8 @@ def _serve(
             kept = [_kept(home, role, index, verbose) for role in roles for index in range(role.count)]
             run(supervise(servers_of(home, queues), prepare, kept, announce))
     except Refused as error:
-        announce(EX_CONFIG, str(error))
-        return EX_CONFIG
+        announce(REFUSED, str(error))
+        return REFUSED
     except (Failed, Missing) as error:
         announce(1, str(error))
         return 1
@@ -144,25 +157,25 @@ def _print(code: int, sentence: str) -> None:
 
 
 def _in_background(path: Path, serve: Callable[[Announce], int]) -> int:
+    make(path)
+    log = open_private(path / "logs/supervisor.log", os.O_APPEND)
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
         return _hear(reader, path)
     os.close(reader)
     try:
-        _leave_terminal(path / "logs/supervisor.log")
+        _leave_terminal(log)
         os._exit(serve(partial(_tell, writer)))
     except BaseException:  # nothing of the parent's stack may run in this process
         traceback.print_exc()
         os._exit(1)
 
 
-def _leave_terminal(log: Path) -> None:
+def _leave_terminal(log: int) -> None:
     os.setsid()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (out, 1), (out, 2)):
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
 
 

@@ -16,8 +16,9 @@ from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from infra.app import QUEUES, workers
 from infra.clock import Clock
+from infra.exits import Refused
 from infra.roles.crew import Crew
-from infra.roles.role import Refused, name_of, ready, together, until_stopped
+from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.roles.runs import Runs
 from infra.settings import Settings
 
@@ -25,7 +26,7 @@ logger = structlog.get_logger()
 
 
 async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
-    """Run until SIGTERM or SIGINT. Raises Refused, WrongSchema or Unsafe, each with one clear sentence."""
+    """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
     chosen = list(queues or settings.queues or QUEUES)
     if unknown := sorted(set(chosen) - set(QUEUES)):
         raise Refused(f"There is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}.")
@@ -41,7 +42,13 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     beating = asyncio.create_task(crew.runs.beat_loop())
     try:
         await until_stopped(
-            together(crew.claim_loop(), crew.poll_loop(), *(_fetch(link, queue, crew) for queue in chosen))
+            together(
+                crew.claim_loop(),
+                crew.poll_loop(),
+                require_nats(link),
+                _watch(beating),
+                *(_fetch(link, queue, crew) for queue in chosen),
+            )
         )
     finally:
         await crew.stop()
@@ -68,6 +75,11 @@ def _runs(
         grace_s=settings.grace_s,
         written=lambda: link.ring_soon(LOG_BELL),
     )
+
+
+async def _watch(beating: asyncio.Task[None]) -> None:
+    """The heartbeat outlives the loops, so that what still runs at the end keeps its lease; its end would end them."""
+    await asyncio.shield(beating)
 
 
 async def _fetch(link: Link, queue: str, crew: Crew) -> None:

@@ -21,14 +21,18 @@ from nats.errors import Error as NatsError
 
 from adapters.postgres.database import Database, Unavailable
 from infra.check.run import Finding, check
-from tests.waiting import until, until_told
+from infra.exits import Away
+from tests.waiting import stat, until, until_told
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 ROLES = ("api", "relay", "worker", "reader")
 SERVERS = ("nats", "postgres", "mail")
 QUICK = {"POSTCOMMIT_LEASE_S": "3", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "2"}
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, TimeoutError, Unavailable, httpx.HTTPError)
+AWAY = (
+    *(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, TimeoutError),
+    *(Unavailable, Away, httpx.HTTPError),
+)
 
 
 @dataclass(slots=True)
@@ -240,38 +244,10 @@ async def balanced(client: httpx.AsyncClient, patience_s: float = 30.0) -> dict[
     return found
 
 
-async def when(question: Callable[[], Awaitable[Any]], patience_s: float = 30.0) -> Any:
-    """Ask until the answer is not empty; whatever is away meanwhile is asked again."""
-    found: list[Any] = []
-
-    async def answered() -> bool:
-        try:
-            found[:] = [await question()]
-        except AWAY:
-            return False
-        return bool(found[0])
-
-    await until_told(answered, patience_s)
-    return found[0]
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs: one that has ended and waits to be collected does not."""
-    return _stat(pid)[:1] not in ([], ["Z"])
-
-
 def cpu_s(pid: int) -> float:
     """What the process has used of the processors; 0 where it is gone."""
-    stat = _stat(pid)
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat else 0.0
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat after the name."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+    told = stat(pid)
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK") if told else 0.0
 
 
 def _tail(home: Path) -> str:

@@ -7,13 +7,15 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
 
 from adapters.nats.names import HEAD_BELL, LOG_BELL, durable, queue_bell
 from tests.acceptance.running import (
@@ -108,6 +110,52 @@ async def test_forged_repeated_and_shuffled_messages_have_no_effect(service: Run
     await service.sound()
 
 
+async def test_a_subscriber_who_points_the_log_at_bells_and_inboxes_has_no_effect(service: Running) -> None:
+    async with service.client() as client, service.nats() as admin, service.nats("nats") as nats:
+        ids = await probes(client, [{"payload": n} for n in range(10)])
+        await ended(client, ids)
+        await balanced(client)
+        before, alive_before = await service.sql(FACTS), service.role_pids
+        bells = [LOG_BELL, HEAD_BELL, queue_bell("default"), queue_bell("email"), await _inbox_of_a_worker(admin)]
+        for number, subject in enumerate(bells):
+            pushed = ConsumerConfig(name=f"evil-{number}", deliver_subject=subject, ack_policy=AckPolicy.NONE)
+            await nats.jetstream().add_consumer("LOG", pushed)
+        await until_told(lambda: _delivered(nats, "evil-2", before))
+        assert [task["attempt"] for task in await ended(client, await probes(client, [{}] * 40))] == [1] * 40
+        assert [(await see(client, id))["attempt"] for id in ids] == [1] * 10
+        assert await service.sql(FACTS) == before + 3 * 40
+        assert service.role_pids == alive_before
+        for number in range(len(bells)):
+            await nats.jetstream().delete_consumer("LOG", f"evil-{number}")
+        await balanced(client)
+    await service.sound()
+
+
+@pytest.mark.parametrize("damage", ["a hole", "no beginning", "nothing left"])
+async def test_what_an_administrator_takes_out_of_the_log_is_told_and_filled_again(
+    service: Running, damage: str
+) -> None:
+    async with service.client() as client, service.nats() as nats:
+        await ended(client, await probes(client, [{}] * 20))
+        await balanced(client)
+        await service.sound()
+        epoch, facts = await service.sql(EPOCH), await service.sql(FACTS)
+        log = nats.jetstream()
+        with ExitStack() as frozen:
+            for relay in service.pids("relay"):
+                frozen.enter_context(service.frozen(relay))
+            if damage == "a hole":
+                await log.delete_msg("LOG", facts - 2)
+            else:
+                await log.purge_stream("LOG", seq=facts - 15 if damage == "no beginning" else None)
+            told = [line for finding in await service.findings() for line in finding.offenders]
+            assert any("the stream has no message at" in line or "the stream begins at" in line for line in told), told
+        await until_told(lambda: _holds(nats, facts))
+        await service.sound()
+        assert await service.sql(EPOCH) == epoch, "what was told before is still true"
+    assert "mirror.made" in service.log("relay")
+
+
 async def test_a_foreign_message_in_the_log_is_noticed_while_all_is_quiet(service: Running) -> None:
     async with service.client() as client:
         await balanced(client)
@@ -197,6 +245,17 @@ async def _is_degraded(client: httpx.AsyncClient) -> bool:
 
 async def _is_another(service: Running, epoch: Any) -> bool:
     return bool(await service.sql(EPOCH) != epoch)
+
+
+async def _holds(nats: Any, messages: int) -> bool:
+    try:
+        return bool((await nats.jetstream().stream_info("LOG")).state.messages == messages)
+    except NotFoundError:  # just now it is being made anew
+        return False
+
+
+async def _delivered(nats: Any, consumer: str, count: int) -> bool:
+    return bool((await nats.jetstream().consumer_info("LOG", consumer)).delivered.consumer_seq >= count)
 
 
 async def _forge(service: Running, subject: str) -> None:

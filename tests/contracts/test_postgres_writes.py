@@ -86,6 +86,12 @@ def bad_version() -> tuple[UUID, Entry]:
     return id, with_first(entry, version=0)
 
 
+def no_int4() -> tuple[UUID, Entry]:
+    """The driver itself refuses it."""
+    id, entry = making.new_task()
+    return id, with_first(entry, version=2**40)
+
+
 def large_meta() -> tuple[UUID, Entry]:
     id, entry = making.new_task()
     return id, with_first(entry, meta=replace_meta(entry.facts[0], "x" * 9_000))
@@ -95,7 +101,7 @@ def replace_meta(fact: Fact, actor: str) -> Any:
     return type(fact.meta)(actor=actor)
 
 
-@pytest.mark.parametrize("offend", [too_large, bad_subject, bad_version, large_meta])
+@pytest.mark.parametrize("offend", [too_large, bad_subject, bad_version, no_int4, large_meta])
 async def test_of_two_hundred_entries_only_the_offender_is_refused(
     database: Database, offend: Callable[[], tuple[UUID, Entry]]
 ) -> None:
@@ -106,7 +112,7 @@ async def test_of_two_hundred_entries_only_the_offender_is_refused(
     entries.insert(120, (bad, replace(offender, once=key)))
     answers = await asyncio.gather(*(log.append(entry) for _, entry in entries), return_exceptions=True)
     assert [n for n, answer in enumerate(answers) if answer is not None] == [120]
-    assert isinstance(answers[120], asyncpg.CheckViolationError)
+    assert isinstance(answers[120], asyncpg.CheckViolationError | asyncpg.DataError)
     stored = await PostgresTasks(database).get([id for id, _ in entries])
     assert set(stored) == {id for id, _ in entries} - {bad} and await log.read(f"task-{bad}") == []
     await log.append(replace(making.new_task()[1], once=key))  # the key of what was refused is free

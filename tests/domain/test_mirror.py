@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from domain.mirror import MOST_BYTES, MOST_LINES, Line, Mirror, NotLeading, State, bounded
 
 SEEDS = 600
+MAX_AGE = timedelta(days=7)
 EVENTS = 60
 
 
@@ -26,12 +28,30 @@ class Crash(Exception):
 class Stream:
     first: int
     epoch: str
+    created: datetime
     ids: dict[int, str] = field(default_factory=dict)
+    stored: dict[int, datetime] = field(default_factory=dict)
     last: int = 0
+    begin: int = 0
 
-    def store(self, id: str) -> None:
+    def __post_init__(self) -> None:
+        self.begin, self.last = self.first, self.first - 1
+
+    def store(self, id: str, at: datetime) -> None:
         self.last += 1
-        self.ids[self.last] = id
+        self.ids[self.last], self.stored[self.last] = id, at
+
+    def begin_at(self, first: int) -> None:
+        self.first = first
+        self.ids = {position: id for position, id in self.ids.items() if position >= first}
+
+
+@dataclass
+class Time:
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def pass_(self, span: timedelta) -> None:
+        self.now += span
 
 
 @dataclass
@@ -39,6 +59,7 @@ class SimulatedBus:
     """Stores by the rule of JetStream: a publish names the last position before it, or is refused."""
 
     random: Random
+    time: Time
     trouble: float = 0.0
     stream: Stream | None = None
     acknowledged: int = 0  # the last position that the bus has ever answered for
@@ -49,7 +70,8 @@ class SimulatedBus:
         if (s := self.stream) is None:
             return None
         self.acknowledged = max(self.acknowledged, s.last)
-        return State(s.first, s.last, len(s.ids), s.epoch)
+        young = self.time.now - 0.9 * MAX_AGE
+        return State(s.first, s.last, len(s.ids), s.epoch, s.begin, full=False, created=s.created, young=young)
 
     async def id_at(self, position: int) -> str | None:
         self._before()
@@ -58,7 +80,7 @@ class SimulatedBus:
     async def create(self, first: int, epoch: str) -> None:
         self._before()
         assert self.stream is None, "A stream that is there cannot be made."
-        self.stream = Stream(first, epoch, last=first - 1)
+        self.stream = Stream(first, epoch, self.time.now)
         self._after()
 
     async def delete(self) -> None:
@@ -84,8 +106,14 @@ class SimulatedBus:
         if self.stream is None or self.stream.last != last:
             return False
         for id in ids:
-            self.stream.store(id)
+            self.stream.store(id, self.time.now)
         return True
+
+    def expire(self) -> None:
+        """What is older than it may be goes."""
+        if (s := self.stream) is not None:
+            old = [position for position in s.ids if s.stored[position] <= self.time.now - MAX_AGE]
+            s.begin_at(max(old, default=s.first - 1) + 1)
 
     def _unlucky(self, share: float = 1.0) -> bool:
         return self.random.random() < self.trouble / share
@@ -104,7 +132,9 @@ class SimulatedBus:
 @dataclass
 class SimulatedLedger:
     random: Random
+    time: Time
     ids: list[str] = field(default_factory=list)
+    written: dict[str, datetime] = field(default_factory=dict)
     epochs: list[tuple[str, int]] = field(default_factory=lambda: [("epoch-0", 0)])
     cursor: int = 0
     made: int = 0
@@ -115,6 +145,7 @@ class SimulatedLedger:
         for _ in range(count):
             self.made += 1
             self.ids.append(f"fact-{self.made}")
+            self.written[self.ids[-1]] = self.time.now
 
     def restore(self, length: int) -> None:
         """A backup: what came after it is lost, and its positions are used again."""
@@ -124,7 +155,8 @@ class SimulatedLedger:
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
         found = enumerate(self.ids[after : after + min(limit, 25)], after + 1)
-        return [Line(position, id, f"events.v1.thing.made.{position}", {}, b"{}") for position, id in found]
+        subject = "events.v1.thing.made"
+        return [Line(position, id, f"{subject}.{position}", {}, b"{}", self.written[id]) for position, id in found]
 
     async def head(self) -> int:
         return len(self.ids)
@@ -199,8 +231,8 @@ class World:
 
 
 def new_world(seed: int) -> World:
-    random = Random(seed)
-    bus, ledger = SimulatedBus(random), SimulatedLedger(random)
+    random, time = Random(seed), Time()
+    bus, ledger = SimulatedBus(random, time), SimulatedLedger(random, time)
     ledger.append(random.randrange(30))
     world = World(random, bus, ledger, None, Counter(), {"epoch-0"})  # type: ignore[arg-type]
     world.restart()
@@ -212,9 +244,11 @@ async def happen(world: World) -> str:
     random, bus, ledger = world.random, world.bus, world.ledger
     name = random.choices(
         ["step", "verify", "append", "restart", "late", "calm", "trouble", "expire", "deposed", "wipe", "truncate",
-         "foreign", "restore"],
-        [30, 6, 20, 2, 4, 3, 4, 2, 1, 1, 1, 1, 1],
+         "foreign", "restore", "hole", "purge"],
+        [30, 6, 20, 2, 4, 3, 4, 2, 1, 1, 1, 1, 1, 1, 1],
     )[0]  # fmt: skip
+    bus.time.pass_(MAX_AGE / 200)
+    bus.expire()
     match name, bus.stream:
         case (("step" | "verify"), _):
             await world.run(verify=name == "verify")
@@ -230,9 +264,13 @@ async def happen(world: World) -> str:
             ledger.leader = not ledger.leader
         case "wipe", _:
             bus.stream = None
-        case "expire", Stream() as stream if stream.ids:
-            stream.first = random.randint(stream.first, stream.last + 1)
-            stream.ids = {p: id for p, id in stream.ids.items() if p >= stream.first}
+        case "expire", _:
+            bus.time.pass_(MAX_AGE * random.random())
+            bus.expire()
+        case "purge", Stream() as stream if stream.ids:
+            stream.begin_at(random.randint(stream.first, stream.last + 1))
+        case "hole", Stream() as stream if stream.ids:
+            stream.ids.pop(random.choice(list(stream.ids)))
         case "truncate", Stream() as stream if stream.ids:
             for position in range(stream.last, max(stream.last - random.randint(1, 12), stream.first - 1), -1):
                 stream.ids.pop(position, None)
@@ -240,7 +278,7 @@ async def happen(world: World) -> str:
             world.restart()  # the server was down: so was the connection
         case "foreign", Stream() as stream:
             for _ in range(random.randint(1, 3)):
-                stream.store(f"foreign-{random.random()}")
+                stream.store(f"foreign-{random.random()}", bus.time.now)
         case "restore", _:
             ledger.restore(random.randint(0, len(ledger.ids)))
             ledger.append(random.choice([0, 0, 5, 30]))
@@ -312,10 +350,63 @@ async def test_a_lost_tail_is_filled_again_even_when_nothing_is_written() -> Non
     assert (await mended(world)).epoch == "epoch-0" and world.durables == 1
 
 
+@pytest.mark.parametrize("position", [1, 2, 7, 11, 12])
+async def test_a_hole_is_filled_again_in_the_same_epoch(position: int) -> None:
+    world = await filled()
+    assert world.bus.stream
+    if position == 1:
+        world.bus.stream.begin_at(2)
+    else:
+        del world.bus.stream.ids[position]
+    assert len((await mended(world)).ids) == 12 and world.durables == 2
+    assert await world.ledger.epoch() == "epoch-0"
+
+
+@pytest.mark.parametrize("first", [8, 12, 13])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_purged_stream_is_filled_again_in_the_same_epoch(first: int, restarted: bool) -> None:
+    world = await filled()
+    assert world.bus.stream
+    world.bus.stream.begin_at(first)
+    world.ledger.append(3)
+    await world.run()
+    if restarted:
+        world.restart()
+    assert len((await mended(world)).ids) == 15 and world.durables == 2
+    assert await world.ledger.epoch() == "epoch-0"
+
+
+async def test_what_age_takes_is_not_filled_again() -> None:
+    world = await filled()
+    for _ in range(40):
+        world.bus.time.pass_(MAX_AGE / 7)
+        world.bus.expire()
+        world.ledger.append(1)
+        stream = await mended(world)
+    assert world.durables == 1 and stream.first > 30
+    world.bus.time.pass_(2 * MAX_AGE)
+    world.bus.expire()
+    assert (await mended(world)).ids == {} and world.durables == 1
+
+
+async def test_what_size_takes_is_not_filled_again() -> None:
+    world = await filled()
+    state = world.bus.state
+
+    async def full() -> State | None:
+        found = await state()
+        return found and replace(found, full=True)
+
+    world.bus.state = full  # type: ignore[method-assign]
+    assert world.bus.stream
+    world.bus.stream.begin_at(9)
+    assert len((await mended(world)).ids) == 4 and world.durables == 1
+
+
 async def test_a_foreign_message_at_the_head_makes_a_new_stream_and_a_new_epoch() -> None:
     world = await filled()
     assert world.bus.stream
-    world.bus.stream.store("forged")
+    world.bus.stream.store("forged", world.bus.time.now)
     world.ledger.append(1)  # at the very position that the forged one took
     assert (await mended(world)).epoch != "epoch-0" and world.durables == 2
 
@@ -366,7 +457,7 @@ async def test_a_stream_that_only_cannot_be_asked_for_a_while_is_left_as_it_is()
 async def test_who_leads_no_more_deletes_nothing() -> None:
     world = await filled()
     assert world.bus.stream
-    world.bus.stream.store("forged")
+    world.bus.stream.store("forged", world.bus.time.now)
     world.ledger.leader = False
     await world.run(verify=True)
     with pytest.raises(NotLeading):
@@ -375,7 +466,7 @@ async def test_who_leads_no_more_deletes_nothing() -> None:
 
 
 def test_a_batch_is_bounded_by_number_and_by_bytes() -> None:
-    line = Line(1, "a", "events.v1.thing.made.1", {}, b"x" * (MOST_BYTES // 4))
+    line = Line(1, "a", "events.v1.thing.made.1", {}, b"x" * (MOST_BYTES // 4), Time().now)
     assert [len(bounded([line] * count)) for count in (0, 1, 3, 9)] == [0, 1, 3, 3]
     assert len(bounded([replace(line, payload=b"x" * (2 * MOST_BYTES))] * 2)) == 1
     assert len(bounded([replace(line, payload=b"")] * MOST_LINES)) == MOST_LINES

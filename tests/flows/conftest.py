@@ -108,10 +108,3 @@ async def api(dsn: Callable[[str], str]) -> AsyncIterator[Api]:
     yield await ready
     over.set()
     await living
-
-
-async def until(check: Callable[[], bool], patience_s: float = 5.0) -> None:
-    """Wait until it comes true."""
-    async with asyncio.timeout(patience_s):
-        while not check():
-            await asyncio.sleep(0.01)

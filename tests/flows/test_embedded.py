@@ -46,6 +46,8 @@ STEP = "import json, os, sys; assert os.environ['POSTCOMMIT_POSTGRES_OWNER']; pr
 home, port, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 python = lambda code: (sys.executable, "-u", "-c", code)
 roles = [Role("api", python(API)), Role("relay", python(LIVE)), Role("worker", python(LIVE), count=2)]
+if kind == "workless":
+    roles.pop()
 if kind == "misconfigured":
     roles.append(Role("reader", python("print('The setting lease_s is odd.'); raise SystemExit(78)")))
 sys.exit(up(home, port, detach=kind == "detached", steps=[Role("migrate", python(STEP))], roles=roles))
@@ -123,6 +125,9 @@ ALLOWED = [
     ("subscriber", "$JS.ACK._.x.LOG.billing.1.1.1.1.1"),
     ("subscriber", "$JS.API.DIRECT.GET.LOG"),
     ("subscriber", "$JS.API.STREAM.INFO.LOG"),
+    ("subscriber", "$JS.API.STREAM.NAMES"),
+    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG"),
+    ("subscriber", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.billing"),
     ("relay", "tasks.v1.email.email_welcome.queued.1"),
     ("relay", "$JS.API.STREAM.DELETE.LOG"),
     ("relay", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.worker-email-v1"),
@@ -145,7 +150,6 @@ DENIED = [
     ("subscriber", "$JS.API.STREAM.DELETE.LOG"),
     ("subscriber", "$JS.API.STREAM.PURGE.LOG"),
     ("subscriber", "$JS.API.STREAM.MSG.DELETE.LOG"),
-    ("subscriber", "$JS.API.CONSUMER.CREATE.LOG"),
     ("subscriber", "$JS.API.CONSUMER.DURABLE.CREATE.LOG.worker-email-v1"),
     ("api", "events.v1.order.placed.1"),
     ("api", "$JS.API.STREAM.DELETE.LOG"),
@@ -226,6 +230,13 @@ def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp_path:
     until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
 
 
+def test_run_json_names_everything_also_what_has_no_process(tmp_path: Path) -> None:
+    with supervised(tmp_path, "workless") as run:
+        pids = run()["pids"]
+    assert set(pids) == {"supervisor", "postgres", "nats", "mail", "api", "relay", "worker", "reader"}
+    assert pids["worker"] == pids["reader"] == [] and len(pids["relay"]) == 1
+
+
 def test_a_killed_supervisor_takes_everything_along_and_the_next_one_starts_at_once(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         before = run()
@@ -299,14 +310,36 @@ def test_a_role_that_is_misconfigured_ends_the_supervisor(tmp_path: Path) -> Non
 
 def test_a_detached_supervisor_outlives_its_parent(tmp_path: Path) -> None:
     port = free_port()
-    parent = supervisor(tmp_path, port, "detached")
+    home = tmp_path / "home"
+    parent = supervisor(home, port, "detached")
     out, err = parent.communicate(timeout=60)
-    assert (out, err) == (f"postcommit is ready: http://127.0.0.1:{port}  (home {tmp_path})\n", "")
+    assert (out, err) == (f"postcommit is ready: http://127.0.0.1:{port}  (home {home})\n", "")
     assert parent.returncode == 0
-    told = json.loads((tmp_path / "run.json").read_text())
+    told = json.loads((home / "run.json").read_text())
+    opened = opened_to_others(home)
     os.kill(told["pids"]["supervisor"][0], signal.SIGTERM)
     until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
-    assert not (tmp_path / "run.json").exists()
+    assert not (home / "run.json").exists()
+    assert opened == []
+
+
+def test_what_the_servers_keep_is_closed_to_other_users(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with (
+            start_servers(tmp_path / "home") as servers,
+            smtplib.SMTP("127.0.0.1", servers.home.ports["mail"]) as client,
+        ):
+            client.sendmail("from@example.com", ["to@example.com"], "Subject: Hello\r\n\r\n")
+            assert servers.mails and opened_to_others(servers.home.path) == []
+    finally:
+        os.umask(before)
+
+
+def opened_to_others(home: Path) -> list[Path]:
+    """What others may read or enter, but for what the servers themselves keep below directories that are closed."""
+    paths = [home, *home.iterdir(), *home.glob("logs/*"), *home.glob("mail/*"), *home.glob("locks/*")]
+    return [path for path in paths if path.stat().st_mode & 0o077]
 
 
 def supervisor(home: Path, port: int, kind: str) -> "subprocess.Popen[str]":
@@ -321,9 +354,9 @@ def supervisor(home: Path, port: int, kind: str) -> "subprocess.Popen[str]":
 
 
 @contextmanager
-def supervised(home: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+def supervised(home: Path, kind: str = "attached") -> Iterator[Callable[[], dict[str, Any]]]:
     """A supervisor that is ready; what is given reads its run.json."""
-    process = supervisor(home, 0, "attached")
+    process = supervisor(home, 0, kind)
     assert process.stdout
     try:
         line = process.stdout.readline()

@@ -48,6 +48,9 @@ async def test_an_account_and_its_welcome_are_written_together(api: Api) -> None
         (ANN | {"name": "Ann\r\nBcc: eve@example.com"}, ["/name"]),
         ({"email": "ann@example.com\n", "name": "Ann\n"}, ["/email", "/name"]),
         (ANN | {"name": "Ann\u2028"}, ["/name"]),
+        (ANN | {"name": "  \u00a0"}, ["/name"]),
+        (ANN | {"name": "=?utf-8?q?a=0Ab?="}, ["/name"]),
+        *((ANN | {"email": email}, ["/email"]) for email in ("ü@example.com", "<a@b.com>", "a..b@e.com", "a@-e.com")),
         ([], [""]),
     ],
 )
@@ -57,6 +60,7 @@ async def test_an_account_that_cannot_be_is_refused(api: Api, body: Any, pointer
         answer = await http.post("/v1/accounts", json=body)
         assert_problem(answer, 422, "invalid")
         assert [error["pointer"] for error in answer.json()["errors"]] == pointers
+        assert "\\" not in answer.json()["detail"]
     assert await api.stored() == before
 
 

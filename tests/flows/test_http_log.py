@@ -43,9 +43,11 @@ async def test_a_stream_goes_on_where_it_was_left_and_then_lives(api: Api) -> No
         for _ in range(3):
             await requested(http)
         await api.number()
-        head = (await http.get("/v1/events?limit=1")).json()["head"]
-        async with aclosing(frames(api.app.state.desk, head - 3)) as live:
-            assert b"id: %d\n\n" % (head - 3) in await anext(live)
+        told = (await http.get("/v1/events?limit=1")).json()
+        head = told["head"]
+        async with aclosing(frames(api.app.state.desk, UUID(told["epoch"]), head - 3)) as live:
+            first = await anext(live)
+            assert f": epoch {told['epoch']}\n".encode() in first and first.endswith(b"id: %d\n\n" % (head - 3))
             assert positions(await anext(live)) == [head - 2, head - 1, head]
             coming = asyncio.ensure_future(anext(live))
             await requested(http)
@@ -56,10 +58,11 @@ async def test_a_stream_goes_on_where_it_was_left_and_then_lives(api: Api) -> No
 async def test_a_silent_stream_pings_and_ends_when_the_service_stops(api: Api) -> None:
     desk = desk_for(api.service)
     head = (await api.service.queries.cursors([]))["ledger"]
-    async with aclosing(frames(desk, head, ping_s=0.05)) as live:
+    epoch = await api.service.queries.epoch()
+    async with aclosing(frames(desk, epoch, head, ping_s=0.05)) as live:
         await anext(live)
         assert await anext(live) == b": ping\n\n"
-    async with aclosing(frames(desk, head)) as live:
+    async with aclosing(frames(desk, epoch, head)) as live:
         await anext(live)
         last = asyncio.ensure_future(anext(live, b"over"))
         await asyncio.sleep(0)
@@ -79,15 +82,44 @@ async def test_many_streams_share_one_look_at_the_head(api: Api) -> None:
         return await look(names)
 
     desk.cursors._look = counted
-    head = (await look([]))["ledger"]
+    head, epoch = (await look([]))["ledger"], await api.service.queries.epoch()
 
     async def two_pings() -> None:
-        async with aclosing(frames(desk, head, ping_s=0.3)) as live:
+        async with aclosing(frames(desk, epoch, head, ping_s=0.3)) as live:
             for _ in range(3):
                 await anext(live)
 
     await asyncio.gather(*(two_pings() for _ in range(50)))
     assert asked < 20
+
+
+async def test_a_log_that_has_changed_cannot_be_followed_as_if_it_had_not(api: Api) -> None:
+    async with api.operator as http:
+        await requested(http)
+        await api.number()
+        told = (await http.get("/v1/events?limit=1")).json()
+        known, beyond = {"epoch": told["epoch"], "head": told["head"]}, told["head"] + 1
+        for query, headers in [
+            ("", {"Last-Event-ID": str(beyond)}),
+            (f"?after={beyond}", {}),
+            (f"?after=0&epoch={UUID(int=7)}", {}),
+        ]:
+            answer = await http.get("/v1/events/stream" + query, headers=headers)
+            assert_problem(answer, 409, "log-changed")
+            assert {name: answer.json()[name] for name in known} == known
+        assert (await http.get(f"/v1/events?after={beyond}")).json() == {"items": [], "next": None, **known}
+
+
+async def test_a_stream_ends_where_the_epoch_does(api: Api) -> None:
+    desk = api.app.state.desk
+    async with api.operator as http:
+        told = (await http.get("/v1/events?limit=1")).json()
+        async with aclosing(frames(desk, UUID(told["epoch"]), told["head"], ping_s=0.05)) as live:
+            assert [await anext(live) for _ in range(2)][1] == b": ping\n\n"
+            await requested(http)
+            await api.sql("INSERT INTO postcommit.epochs (id, position, reason) VALUES (uuidv7(), 0, 'a test')")
+            await api.number()
+            assert [frame for frame in [frame async for frame in live] if positions(frame)] == []
 
 
 @pytest.mark.parametrize("position", ["x", "-1", "1.5", "9" * 30, "²"])

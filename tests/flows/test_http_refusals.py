@@ -68,6 +68,11 @@ BODIES: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("trailing", b"{} {}", JSON, 400, "malformed-json"),
     ("NaN", b'{"kind": NaN}', JSON, 400, "malformed-json"),
     ("not UTF-8", b'{"kind": "\xff"}', JSON, 400, "malformed-json"),
+    ("a byte order mark", b"\xef\xbb\xbf" + json.dumps(PROBE).encode(), JSON, 400, "malformed-json"),
+    ("UTF-16", json.dumps(PROBE).encode("utf-16"), JSON, 400, "malformed-json"),
+    ("UTF-16 without a mark", json.dumps(PROBE).encode("utf-16-le"), JSON, 400, "malformed-json"),
+    ("compressed", json.dumps(PROBE).encode(), JSON | {"Content-Encoding": "gzip"}, 415, "unsupported-media-type"),
+    ("coded twice", b"{}", JSON | {"Content-Encoding": "identity, br"}, 415, "unsupported-media-type"),
     ("half a surrogate pair", rb'{"kind":"probe","request":{"payload":"\ud800"}}', JSON, 422, "invalid"),
     ("half a pair before text", rb'{"kind":"probe","request":{"payload":"\ud83d and on"}}', JSON, 422, "invalid"),
     ("half a pair as a name", rb'{"kind":"probe","request":{"payload":{"\udc00":1}}}', JSON, 422, "invalid"),
@@ -92,6 +97,28 @@ async def test_a_body_that_cannot_be_taken_is_refused(
     before = await api.stored()
     async with api.operator as http:
         assert_problem(await http.post("/v1/tasks", content=body, headers=headers), status, slug)
+    assert await api.stored() == before
+
+
+async def test_what_is_no_utf_8_is_called_so(api: Api) -> None:
+    async with api.operator as http:
+        for encoding in ("utf-8-sig", "utf-16", "latin-1"):
+            answer = await http.post("/v1/tasks", content='{"kind": "ü"}'.encode(encoding), headers=JSON)
+            assert answer.json()["detail"].startswith("The body is not UTF-8 JSON: ")
+
+
+async def test_a_body_may_say_that_it_is_not_coded(api: Api) -> None:
+    async with api.operator as http:
+        answer = await http.post("/v1/tasks", json=PROBE, headers={"Content-Encoding": "Identity"})
+        assert answer.status_code == 202
+
+
+async def test_of_two_idempotency_keys_none_is_believed(api: Api) -> None:
+    before = await api.stored()
+    async with api.operator as http:
+        headers = [*JSON.items(), ("Idempotency-Key", "one"), ("Idempotency-Key", "one")]
+        answer = await http.post("/v1/tasks", content=json.dumps(PROBE), headers=headers)
+        assert_problem(answer, 400, "bad-idempotency-key")
     assert await api.stored() == before
 
 
@@ -137,10 +164,16 @@ async def test_a_batch_may_be_larger_and_its_items_may_not(api: Api) -> None:
         ("GET", "/v1/mail", 404, "not-found"),
         ("DELETE", "/v1/tasks", 405, "method-not-allowed"),
         ("PUT", "/v1/tasks/" + NOBODY, 405, "method-not-allowed"),
+        ("HEAD", "/v1/events/stream", 405, "method-not-allowed"),
         ("GET", "/v1/tasks?status=unheard", 422, "invalid"),
         ("GET", "/v1/tasks?limit=0", 422, "invalid"),
         ("GET", "/v1/tasks?limit=x", 422, "invalid"),
         ("GET", "/v1/tasks?since=today", 422, "invalid"),
+        ("GET", "/v1/tasks?since=1e10", 422, "invalid"),
+        ("GET", "/v1/tasks?since=1767225600", 422, "invalid"),
+        ("GET", "/v1/tasks?until=2026-01-01T00:00:00", 422, "invalid"),
+        ("GET", "/v1/tasks?until=2026-01-01", 422, "invalid"),
+        ("GET", "/v1/tasks?until=", 422, "invalid"),
         ("GET", "/v1/tasks?until=9999-12-31T23:59:59-12:00", 422, "invalid"),
         ("GET", "/v1/tasks?after=x", 422, "invalid"),
         ("GET", "/v1/tasks?kind=%00", 422, "invalid"),
@@ -155,8 +188,65 @@ async def test_what_is_not_there_or_not_asked_for_rightly_is_a_problem(
 ) -> None:
     async with api.operator as http:
         answer = await http.request(method, path)
-        assert_problem(answer, status, slug)
+        if method != "HEAD":
+            assert_problem(answer, status, slug)
+        assert answer.status_code == status
         assert ("allow" in answer.headers) == (status == 405)
+
+
+DETAILS = [  # what is asked, and the words of the answer
+    ("GET", "/v1/tasks?limit=x&kind=" + "k" * 9_000, "The parameter kind is wrong: Expected at most 256 characters"),
+    ("GET", "/v1/tasks?limit=0", "The parameter limit is wrong: Expected a whole number from 1."),
+    ("GET", "/v1/tasks?status=" + "s" * 9_000, "The parameter status is wrong: Expected one of scheduled, queued, "),
+    ("GET", "/v1/tasks?after=x", "The parameter after is wrong: Expected a UUID."),
+    ("GET", "/v1/tasks?kind=%00", "The parameter kind is wrong: Expected at most 256 characters without NUL."),
+    ("GET", "/v1/tasks?since=1e10", "The parameter since is wrong: Expected a time as in RFC 3339, with an offset, "),
+    ("GET", f"/v1/tasks/{NOBODY}?wait=-1", "The parameter wait is wrong: Expected a whole number of seconds."),
+    ("GET", "/v1/events?after=-1", "The parameter after is wrong: Expected a position: a whole number from 0 to "),
+    ("GET", "/v1/audit?after_event=" + NOBODY, "The parameter after_event is wrong: There is no such event."),
+    ("POST", "/v1/accounts", "The field /email is wrong: Expected an e-mail address in ASCII, such as ann@exam"),
+    ("POST", "/v1/tasks", "The field /name is wrong: There is no field 'name' here. There are 4 errors."),
+    ("POST", "/v1/tasks/batch", "The body is wrong: Expected a list of 1 to 1000 tasks."),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "detail"), DETAILS)
+async def test_what_is_wrong_is_named_and_what_is_expected(api: Api, method: str, path: str, detail: str) -> None:
+    async with api.operator as http:
+        answer = await http.request(method, path, json={"name": "x", "email": "x"} if method == "POST" else None)
+        assert_problem(answer, 422, "invalid")
+        assert answer.json()["detail"].startswith(detail)
+        assert len(answer.content) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/livez", "GET, HEAD, OPTIONS"),
+        ("/v1/tasks", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/tasks/batch", "OPTIONS, POST"),
+        ("/v1/tasks/" + NOBODY, "GET, HEAD, OPTIONS"),
+        (f"/v1/tasks/{NOBODY}/cancel", "OPTIONS, POST"),
+        ("/v1/events/stream", "GET, OPTIONS"),
+    ],
+)
+async def test_whatever_is_allowed_is_told(api: Api, path: str, allowed: str) -> None:
+    async with api.operator as http:
+        told = await http.options(path)
+        assert (told.status_code, told.headers["allow"], told.content) == (204, allowed, b"")
+        refused = await http.delete(path)
+        assert_problem(refused, 405, "method-not-allowed")
+        assert ", ".join(sorted(refused.headers["allow"].split(", "))) == allowed
+
+
+async def test_head_is_answered_as_get_is(api: Api) -> None:
+    async with api.operator as http:
+        task = (await http.post("/v1/tasks", json=PROBE)).json()["links"]
+        paths = ["/livez", "/readyz", "/v1/tasks?limit=1", task["self"], task["history"], "/v1/events?limit=1"]
+        for path in [*paths, "/v1/audit", "/v1/balance", "/v1/tasks/" + NOBODY, "/nowhere"]:
+            read, head = await http.get(path), await http.head(path)
+            assert (head.status_code, head.content) == (read.status_code, b""), path
+            assert dict(head.headers) | {"x-request-id": ""} == dict(read.headers) | {"x-request-id": ""}, path
 
 
 ROUTES = [

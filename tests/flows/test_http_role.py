@@ -106,8 +106,9 @@ async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
         async with database.driver() as connection:
             await connection.execute(f"UPDATE postcommit.cursors SET position = {await head(database)}")
         assert await failed() == {"relay"}, "nobody leads yet"
-        await log.append(making.new_task(at=now - timedelta(minutes=1))[1])
         assert await leadership.lead() and await failed() == set()
+        await log.append(making.new_task(at=now - timedelta(minutes=1))[1])
+        assert await failed() == {"relay"}, "it does not number what was written"
         await leadership.sequence(10)
         assert await failed() == {"mirror", "readers"}
         await readers.step(database, "audit")

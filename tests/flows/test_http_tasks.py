@@ -290,6 +290,9 @@ async def test_who_saw_an_older_task_changes_nothing(api: Api) -> None:
         assert_problem(await http.post(task["links"]["cancel"], headers={"If-Match": stale}), 412, "stale")
         assert await api.stored() == before
         fresh = (await http.get(task["links"]["self"])).headers["etag"]
+        for weak in (f"W/{fresh}", "", " , "):
+            assert_problem(await http.post(task["links"]["cancel"], headers={"If-Match": weak}), 412, "stale")
+        assert await api.stored() == before
         assert (await http.post(task["links"]["cancel"], headers={"If-Match": fresh})).status_code == 202
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.memory import Memory
 from domain import task
+from domain.holding import Change
 from domain.outcome import Error
 from domain.task import MOST_LOST, Status, Task
 from infra.clock import new_id
@@ -279,7 +280,7 @@ async def test_after_an_election_whatever_is_unheard_is_rung_for_at_once(world: 
     world.delivered = 1
     before = world.lifeline
     new = Lifeline(
-        before.tasks, before.clock, before.ring, before.heard, before.written, before.transient, LEASE_S, UNHEARD_S
+        before.tasks, before.clock, before.ring, before.heard, before.written, before.away, LEASE_S, UNHEARD_S
     )
     await new.tick()
     assert [one for _, one in world.rung] == [id]
@@ -302,3 +303,21 @@ async def test_an_error_that_nobody_foresaw_ends_neither_the_lifeline_nor_the_ro
         await world.time.advance(1.0, step=1.0)
     assert not running.done() and (await world.row(id)).status is Status.QUEUED
     running.cancel()
+
+
+async def test_what_cannot_be_written_keeps_no_other_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [await world.new(due_at=world.time.now() + timedelta(seconds=5)) for _ in range(7)]
+    lost = await world.new()
+    await world.claim(lost)
+    settle = world.rows.settle
+
+    async def refusing(changes: Sequence[Change], actor: str) -> set[UUID]:
+        if ids[3] in {change.id for change in changes}:
+            raise ValueError("It cannot be stored.")
+        return await settle(changes, actor)
+
+    monkeypatch.setattr(world.rows, "settle", refusing)
+    await world.pass_time(15)
+    scheduled = [id for id in ids if (await world.row(id)).status is Status.SCHEDULED]
+    assert scheduled == [ids[3]] and (await world.row(lost)).status is Status.QUEUED
+    assert await world.lifeline._pause() == 1.0, "no spin for what is due and cannot be queued"

@@ -146,7 +146,6 @@ CREATE TABLE postcommit.audit (
     subject TEXT NOT NULL,
     address TEXT,
     request_id TEXT,
-    detail JSON,
     CONSTRAINT audit_position PRIMARY KEY (position)
 )
 ----

@@ -1,0 +1,33 @@
+"""Does a page stay small where what it lists is large, and is nothing left out?"""
+
+from typing import Any
+
+import pytest
+
+from tests.flows.conftest import Api
+from tests.flows.test_http_tasks import requested
+
+LARGE = "x" * 500_000
+MOST = 9 * 1024 * 1024
+
+
+async def walk(http: Any, path: str) -> tuple[list[Any], list[int]]:
+    """Everything that the pages hold, and the bytes of each."""
+    items, sizes, link = list[Any](), list[int](), path
+    while link:
+        answer = await http.get(link)
+        items += answer.json()["items"]
+        sizes.append(len(answer.content))
+        link = answer.links.get("next", {}).get("url")
+    return items, sizes
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks?limit=1000", "/v1/events?limit=1000"])
+async def test_pages_are_bounded_by_their_bytes(api: Api, path: str) -> None:
+    async with api.operator as http:
+        asked = {(await requested(http, payload=LARGE))["id"] for _ in range(40)}
+        await api.number()
+        items, sizes = await walk(http, path)
+        listed = [item["id"] if "request" in item else item["stream"].removeprefix("task-") for item in items]
+        assert set(listed) >= asked and len(listed) == len(set(listed))
+        assert max(sizes) < MOST and len(sizes) >= 3

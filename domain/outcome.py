@@ -22,7 +22,7 @@ class Progress(Record, frozen=True):
 
 
 class Done(Record, frozen=True):
-    """The work is done; `result` is of the kind's result type, at most 512 KiB as JSON."""
+    """The work is done; `result` is of the kind's result type, at most `record.MOST_JSON` bytes as JSON."""
 
     result: Any
     progress: Progress | None = None

@@ -10,6 +10,7 @@ import msgspec
 T = TypeVar("T")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")  # one part of a NATS subject
 ADDRESS = re.compile(r"[^\s<>\"'(),;:@]{1,64}@[^\s<>\"'(),;:@]{1,255}")
+MOST_JSON = 512 * 1024  # bytes of a request or a result as JSON
 MOST_DEPTH = 64  # of the lists and objects in a request or a result
 PERSONAL = "personal"
 Personal = Annotated[T, msgspec.Meta(extra={PERSONAL: True})]

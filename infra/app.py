@@ -1,4 +1,4 @@
-"""It all comes together here: the kinds, what does their work, the readers. A new kind is one line in WORKERS."""
+"""It all comes together here: the kinds and what does their work. A new kind is one line in WORKERS."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,7 +31,6 @@ WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
 )
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
 QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
-READERS = ("audit", "balance")
 
 
 def workers(settings: Settings, log: Log) -> dict[str, Worker]:

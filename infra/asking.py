@@ -14,7 +14,8 @@ REFUSING = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
-    asyncpg.UndefinedObjectError,  # a role that the schema grants to
+    asyncpg.UndefinedObjectError,  # a role that the schema grants to, a parameter of the address
+    asyncpg.ClientConfigurationError,  # a parameter of the address that is wrong
 )
 LATER = (
     *GONE,

@@ -41,8 +41,8 @@ def up(
     from infra.roles.up import up as supervise
     from infra.settings import load
 
-    load()  # the roles would refuse what is wrong there, later and in a log
-    return supervise(home, port, workers=workers, relays=relays, detach=detach)
+    settings = load()  # the roles would refuse what is wrong there, later and in a log
+    return supervise(home, port, workers=workers, relays=relays, detach=detach, grace_s=settings.grace_s)
 
 
 @app.command
@@ -153,7 +153,8 @@ def import_keys() -> int:
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 75 what it needs is away, 78 refused."""
+    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 70 the event loop of a role stood still,
+    75 what it needs is away, 78 refused, 130 Ctrl-C before a role listened to it."""
     sys.exit(told(app))
 
 

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
-from adapters.postgres.database import Database, address
+from adapters.postgres.database import Database
 from infra import asking
 from infra.exits import Refused
 
@@ -25,7 +25,7 @@ def upgrade(owner: str) -> None:
     Raises WrongSchema where the database has a version that this program does not know, Refused where this user may
     not, Away where Postgres does not answer."""
     config = _config()
-    config.attributes["address"] = address(owner)
+    config.attributes["dsn"] = owner
     try:
         with asking.postgres(owner):
             command.upgrade(config, "head")

@@ -17,6 +17,21 @@ SCHEMES = {  # of the addresses, which may carry a password
     "nats": ("nats", "tls"),
     "smtp": ("smtp", "smtps"),
 }
+RANGES: Mapping[str, tuple[float, float]] = {  # least and most
+    "nats_replicas": (1, 5),
+    "nats_max_bytes": (0, 10**15),
+    "nats_max_age_s": (0, 3 * 10**9),
+    "port": (0, 65_535),
+    "slots": (1, 10_000),
+    "lease_s": (1, 86_400),
+    "heartbeat_s": (0.5, 43_200),
+    "unheard_s": (0.5, 100),
+    "grace_s": (0, 3_600),
+    "pool": (1, 1_000),
+    "backlog": (1, 10**7),
+    "refill": (1, 10**9),
+}
+WORDS = {int: "a whole number", float: "a number", str: "a text"}
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
 OF_TESTS = "POSTCOMMIT_TEST_"  # variables that begin so are no settings
@@ -34,8 +49,8 @@ class Settings:
     postgres_owner: str = ""  # the role that owns the schema: `postcommit migrate` only
     nats: str = "nats://127.0.0.1:4222"
     nats_replicas: int = 1  # of the stream LOG
-    nats_max_bytes: int = 2 * 1024**3  # of the stream LOG; the oldest messages go first
-    nats_max_age_s: float = 7 * 86_400.0
+    nats_max_bytes: int = 2 * 1024**3  # of the stream LOG; the oldest messages go first; 0: no limit
+    nats_max_age_s: float = 7 * 86_400.0  # 0: no limit
     host: str = "127.0.0.1"
     port: int = 8000
     smtp: str = "smtp://127.0.0.1:25"
@@ -45,7 +60,7 @@ class Settings:
     queues: tuple[str, ...] = ()  # of a worker; empty means every queue
     slots: int = 16  # tasks that one worker process runs at once
     lease_s: float = 10.0  # how long a worker may be silent before its tasks are rescued
-    heartbeat_s: float = 3.0
+    heartbeat_s: float = 3.0  # at most half of lease_s
     unheard_s: float = 5.0  # how long a queued task may go unheard before its bell rings again
     grace_s: float = 10.0  # what running tasks get after SIGTERM
     pool: int = 8  # connections to Postgres of one process
@@ -88,14 +103,20 @@ def _file(path: str, known: Set[str]) -> dict[str, Any]:
 def _typed(name: str, value: Any, kind: Any) -> Any:
     try:
         if kind in (int, float):
-            return kind(value)
+            return _number(value, kind)
         if kind is str:
             return str(value)
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else tuple(value)
         )
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadSetting(f"The setting {name} should be a {kind.__name__}, and it is {value!r}.") from error
+        raise BadSetting(f"The setting {name} should be {WORDS.get(kind, 'a list')}, and it is {value!r}.") from error
+
+
+def _number(value: Any, kind: type[int] | type[float]) -> int | float:
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):  # a file has types of its own
+        raise TypeError("It is of another type.")
+    return kind(value)
 
 
 def _require_usable(settings: Settings) -> None:
@@ -106,8 +127,14 @@ def _require_usable(settings: Settings) -> None:
             raise BadSetting(
                 f"The setting {name} should begin with {begins} and name a host, and it is {mask(value)!r}."
             )
-    if not 0 <= settings.port <= 65_535:
-        raise BadSetting(f"The setting port should be from 0 to 65535, and it is {settings.port}.")
+    for name, (least, most) in RANGES.items():
+        if not least <= (number := getattr(settings, name)) <= most:  # nor is nan
+            raise BadSetting(f"The setting {name} should be from {least} to {most}, and it is {number}.")
+    if settings.heartbeat_s > settings.lease_s / 2:
+        raise BadSetting(
+            f"The setting heartbeat_s should be at most half of lease_s, which is {settings.lease_s}, "
+            f"and it is {settings.heartbeat_s}."
+        )
     if settings.log_level.lower() not in LEVELS:
         raise BadSetting(
             f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."

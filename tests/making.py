@@ -15,6 +15,7 @@ from infra.clock import new_id
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KIND = Kind(name="probe", request=probe.Request, result=probe.Result, max_attempts=3, backoff=Backoff(1.0, 8.0, 0.2))
 KINDS: dict[str, AnyKind] = {"probe": KIND, "email_welcome": email.KIND}
+NO_TOKENS = ["", "a.b", "a b", "*", ">", "a*", "a>", "a\n", "\na", "a\x00", "a\x7f", "a\t", "ä", "a" * 65, "a/b", "$JS"]
 META = Meta(actor="client", request_id="r-1", correlation_id="c-1", traceparent="00-1-1-01")
 
 

@@ -9,12 +9,12 @@ from litestar.exceptions import InternalServerException
 
 from adapters.http.problems import Problem
 from adapters.http.shape import flaw
-from domain.record import MOST_DEPTH, depth
+from domain.record import MOST_DEPTH, MOST_JSON, depth
 
 KIB = 1024
 MOST_BODY = 1024 * KIB
 MOST_BATCH_BODY = 16 * 1024 * KIB
-MOST_REQUEST = 512 * KIB  # of one task, as JSON
+MOST_REQUEST = MOST_JSON  # of one task
 DECODER = msgspec.json.Decoder()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -77,9 +77,13 @@ class Link:
 
     def ring_soon(self, subject: str, payload: bytes = b"") -> None:
         """Ring in the background; returns at once."""
-        ringing = asyncio.create_task(self.ring(subject, payload))
-        self._ringing.add(ringing)
-        ringing.add_done_callback(self._ringing.discard)
+        self.soon(self.ring(subject, payload))
+
+    def soon(self, ringing: Coroutine[Any, Any, None]) -> None:
+        """Do in the background what rings more than one bell; returns at once."""
+        task = asyncio.create_task(ringing)
+        self._ringing.add(task)
+        task.add_done_callback(self._ringing.discard)
 
     async def close(self) -> None:
         """Leave, within seconds, whether there is a connection or not."""

@@ -5,11 +5,13 @@ FastStream's own pull loop waits for the slowest of a batch and spins where its 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error
 
 from adapters.nats.names import STREAM, durable
 
@@ -51,13 +53,15 @@ class Fetcher:
         try:
             async with asyncio.timeout(EXPIRES_S + 1):
                 while left > 0:
-                    bells, ended = self._bells(await self._gathered())
-                    left -= len(bells)
-                    if bells:
+                    messages = await self._gathered()
+                    carried = [message for message in messages if _status(message) is None]
+                    left -= len(carried)
+                    if bells := [bell for message in carried if (bell := await _bell(message)) is not None]:
                         hear(bells)
-                    if ended is not None:
-                        if ended != "408":  # 404, 409, 503: no consumer, no stream, no answer
-                            logger.info("fetch.refused", queue=self._queue, status=ended)
+                    ended = [status for message in messages if (status := _status(message)) not in (None, "100")]
+                    if ended:
+                        if ended[-1] != "408":  # 404, 409, 503: no consumer, no stream, no answer
+                            logger.info("fetch.refused", queue=self._queue, status=ended[-1])
                             await asyncio.sleep(PAUSE_S)
                         return
         except TimeoutError:
@@ -70,17 +74,20 @@ class Fetcher:
             messages.append(self._arrived.get_nowait())
         return messages
 
-    def _bells(self, messages: list[Msg]) -> tuple[list[Bell], str | None]:
-        bells: list[Bell] = []
-        ended = None
-        for message in messages:
-            status = (message.headers or {}).get("Status")
-            if status is not None and not message.data:
-                ended = status if status != "100" else ended
-            else:
-                try:
-                    bells.append((UUID(message.subject.rpartition(".")[2]), message.ack))
-                except ValueError:  # not ours: it names no task
-                    logger.warning("fetch.foreign", subject=message.subject)
-                    bells.append((UUID(int=0), message.ack))
-        return bells, ended
+
+def _status(message: Msg) -> str | None:
+    """What the server says of the request itself; None for a message that the stream holds."""
+    return None if message.data else (message.headers or {}).get("Status")
+
+
+async def _bell(message: Msg) -> Bell | None:
+    """The bell; None for a message that names no task: it is not ours, and is not to be delivered again."""
+    with suppress(ValueError):
+        if message.subject.startswith("tasks."):  # and not by our inbox, whose name ends like an id
+            return UUID(message.subject.rpartition(".")[2]), message.ack
+    logger.warning("fetch.foreign", subject=message.subject)
+    try:
+        await message.ack()
+    except Error as error:  # it was never in the stream, or the connection broke and it comes again
+        logger.info("fetch.ack_lost", error=str(error))
+    return None

@@ -4,11 +4,11 @@ STREAM = "LOG"
 SUBJECTS = ("events.v1.>", "tasks.v1.>")
 LOG_BELL = "bells.v1.log"  # something was written: the relay may number it
 HEAD_BELL = "bells.v1.head"  # something was numbered: the readers may read it
-QUEUE_BELL = "bells.v1.queue"  # .<queue>: names tasks that wait for a worker
+QUEUE_BELL = "bells.v1.queue"  # .<queue>: names tasks that wait for a worker, as bells.py has it
 
 
 def queue_bell(queue: str) -> str:
-    """The bell of one queue; its payload is a JSON list of task ids."""
+    """The bell of one queue."""
     return f"{QUEUE_BELL}.{queue}"
 
 

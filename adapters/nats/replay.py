@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 from nats.aio.client import Client
@@ -14,7 +14,7 @@ BATCH = 1_000
 TIMEOUT_S = 10.0
 
 
-async def ids(client: Client, first: int, last: int, inbox: str = "_INBOX") -> AsyncIterator[tuple[int, str]]:
+async def ids(client: Client, first: int, last: int, inbox: str = "_INBOX") -> AsyncGenerator[tuple[int, str], None]:
     """(position, id) of every message from `first` to `last`; a message without an id has "".
 
     Raises TimeoutError where the server stops answering."""

@@ -27,6 +27,11 @@ def optional(value: object) -> str | None:
     return None if value is None else text(value)
 
 
+def uuid(value: Any) -> UUID:
+    """An id as the domain knows it; asyncpg has a type of its own."""
+    return UUID(bytes=value.bytes)
+
+
 def meta(meta: Meta) -> str:
     """Only what is known: no nulls are stored."""
     return text({name: value for name, value in msgspec.structs.asdict(meta).items() if value is not None})
@@ -58,7 +63,7 @@ def recorded(row: Row) -> Recorded:
     """A fact with its position. Raises UnknownEvent where a newer program wrote it."""
     event = catalogue.load(row["name"], row["name_version"], row["data"], row["personal"])
     fact = Fact(
-        _uuid(row["id"]), row["stream"], row["version"], row["at"], event, META.decode(row["meta"]), row["subject"]
+        uuid(row["id"]), row["stream"], row["version"], row["at"], event, META.decode(row["meta"]), row["subject"]
     )
     return Recorded(row["position"], fact)
 
@@ -118,5 +123,5 @@ def _as(kind: Any, value: str | None) -> Any:
     return None if value is None else msgspec.json.decode(value, type=kind)
 
 
-def _uuid(value: Any) -> Any:
-    return UUID(bytes=value.bytes) if value is not None else None  # asyncpg has a type of its own
+def _uuid(value: Any) -> UUID | None:
+    return None if value is None else uuid(value)

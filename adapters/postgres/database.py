@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from sqlalchemy import text
@@ -33,6 +33,12 @@ GONE = (
 )
 
 
+CONNECT_S = 5.0
+LIBPQS_OWN = {  # of an address; without them asyncpg, and what waits here has an end of its own
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("fallback_application_name", "sslcompression", "sslsni"),
+}
+UNKNOWN_HERE = {"channel_binding", "gssencmode"}  # to asyncpg; where they are required, Postgres refuses the name
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -48,7 +54,7 @@ UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Valu
 
 
 class Unsafe(Exception):
-    """Postgres is set up so that it can lose what it acknowledged."""
+    """Postgres is set up so that a promise would not hold: what it acknowledged can be lost, or change its order."""
 
 
 def _as_it_is(value: str) -> str:
@@ -62,9 +68,42 @@ def statement(name: str) -> str:
     return (SQL / f"{name}.sql").read_text()
 
 
-def address(dsn: str) -> str:
-    """A postgresql:// address as SQLAlchemy wants it for asyncpg."""
-    return urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+asyncpg"))
+async def connect(
+    dsn: str, settings: Mapping[str, str], command_timeout_s: float | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect, with these settings of the session, by a postgresql:// address as libpq takes it.
+
+    What asyncpg does not know there it would send to the server as a setting, and be refused: connect_timeout, and
+    what means nothing without libpq. An application_name of the address is preferred to that of `settings`."""
+    parts = urlsplit(dsn)
+    given = {name: value for name, value in parse_qsl(parts.query) if name not in LIBPQS_OWN}
+    asked = {
+        name: value
+        for name, value in given.items()
+        if name != "connect_timeout" and not (name in UNKNOWN_HERE and value in ("disable", "prefer"))
+    }
+    own = {name: value for name, value in asked.items() if name == "application_name"}
+    return await asyncpg.connect(
+        urlunsplit(parts._replace(query=urlencode(asked))),
+        timeout=_seconds(given.get("connect_timeout", "")) or CONNECT_S,
+        command_timeout=command_timeout_s,
+        server_settings={**settings, **own},
+    )
+
+
+def _seconds(text: str) -> float:
+    if text and not text.isdecimal():
+        raise asyncpg.ClientConfigurationError(f"connect_timeout should be whole seconds, and it is {text!r}")
+    return float(text or 0)
+
+
+def engine_of(
+    dsn: str, settings: Mapping[str, str], command_timeout_s: float | None = None, **options: Any
+) -> AsyncEngine:
+    """SQLAlchemy's engine over `connect`: its own way would hand every parameter of the address to asyncpg.connect() as
+    an argument, sslmode among them, which is none."""
+    creator = partial(connect, dsn, settings, command_timeout_s)
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
 
 
 class Database:
@@ -75,17 +114,17 @@ class Database:
     def __init__(self, dsn: str, size: int = 8, name: str = "postcommit", durable: bool = True) -> None:
         self.dsn = dsn
         self.name = name
-        self.durable = durable
         settings = LIMITS | {"application_name": name} | ({} if durable else {"synchronous_commit": "off"})
-        self.engine: AsyncEngine = create_async_engine(
-            address(dsn),
+        self.engine = engine_of(
+            dsn,
+            settings,
+            command_timeout_s=30.0,
             pool_size=size,
             max_overflow=0,
             pool_timeout=2.0,
             pool_use_lifo=True,
             json_serializer=_as_it_is,
             json_deserializer=_as_it_is,
-            connect_args={"timeout": 5.0, "command_timeout": 30.0, "server_settings": settings},
         )
 
     @asynccontextmanager
@@ -132,10 +171,12 @@ class Database:
             there = await connection.scalar(text("SELECT to_regclass('postcommit.schema_version') IS NOT NULL"))
             return await connection.scalar(text("SELECT version_num FROM postcommit.schema_version")) if there else None
 
-    async def require_durable(self) -> None:
-        """Raises Unsafe unless an acknowledged commit is on the disk."""
+    async def require_safe(self) -> None:
+        """Raises Unsafe unless an acknowledged commit is on the disk, and numbers of the outbox ascend with time.
+
+        For a durable pool only: the sessions of another one hide what the server has."""
         async with self.core() as connection:
-            for name in ("fsync", "full_page_writes", *(["synchronous_commit"] if self.durable else [])):
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
                 if (value := await connection.scalar(text(f"SHOW {name}"))) == "off":
                     raise Unsafe(f"Postgres has {name} = {value}, so a power cut can lose accepted tasks: turn it on.")
             cache_size = await connection.scalar(

@@ -8,7 +8,7 @@ from typing import Self
 
 import asyncpg
 
-from adapters.postgres.database import GONE, Unavailable, statement
+from adapters.postgres.database import GONE, Unavailable, connect, statement
 
 LEADER = 0x72656C61  # the advisory lock of the relay
 MOST_BEYOND = 200_000
@@ -42,7 +42,7 @@ class Leadership:
     async def open(cls, dsn: str) -> Self:
         """Connect. Raises Unavailable."""
         try:
-            return cls(await asyncpg.connect(dsn, timeout=5, command_timeout=5, server_settings=SETTINGS))
+            return cls(await connect(dsn, SETTINGS, command_timeout_s=5))
         except GONE as error:
             raise Unavailable(f"Postgres does not answer: {error}") from error
 

@@ -13,11 +13,12 @@ import asyncpg
 from sqlalchemy import select
 
 from adapters.postgres import codec, settle
+from adapters.postgres.answers import first_answer
 from adapters.postgres.database import AGAIN, LOST_A_RACE, UNSTORABLE, Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.tables import events, idempotency, ledger
 from domain import holding
-from domain.log import Answer, Conflict, Entry, Overloaded, Recorded, Replayed, Underway, stream_of
+from domain.log import Conflict, Entry, Overloaded, Recorded, Replayed, Underway, stream_of
 
 SPLITS = (*UNSTORABLE, asyncpg.QueryCanceledError, asyncpg.ProgramLimitExceededError)
 ALONE = 3  # statements at once, where entries are written each for itself
@@ -136,13 +137,9 @@ class PostgresLog:
     async def _first_answer(self, entry: Entry) -> Replayed:
         once = entry.once
         assert once is not None, "Only an idempotency key can keep an entry of new streams from being written."
-        table = idempotency.c
-        query = select(table.fingerprint, table.status, table.body, table.location).where(
-            table.holder == once.holder, table.route == once.route, table.key == once.key
-        )
-        async with self._database.core() as connection:
-            row = (await connection.execute(query)).one()
-        return Replayed(row.fingerprint, Answer(row.status, row.body, row.location))
+        found = await first_answer(self._database, once.holder, once.route, once.key)
+        assert found is not None, "A key that was used a moment ago is kept for seven days."
+        return Replayed(*found)
 
 
 def _of_key(error: asyncpg.PostgresError) -> bool:

@@ -8,10 +8,11 @@ import msgspec
 from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal, select
 
 from adapters.postgres import codec
+from adapters.postgres.answers import first_answer
 from adapters.postgres.database import Database
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.ledger import epoch, head
-from adapters.postgres.tables import audit, cursors, events, idempotency, ledger, tasks
+from adapters.postgres.tables import audit, cursors, events, ledger, tasks
 from domain import audit as audits
 from domain.log import Answer, Overloaded
 from domain.outcome import Progress
@@ -37,7 +38,7 @@ class PostgresQueries:
     async def glance(self, ids: Sequence[UUID]) -> dict[UUID, Glance]:
         """A glance at many tasks; an id without a task is missing."""
         rows = await self._database.fetch("glance_tasks", list(ids))
-        return {_uuid(row["id"]): _glance(row) for row in rows}
+        return {codec.uuid(row["id"]): _glance(row) for row in rows}
 
     async def tasks(self, wanted: Wanted) -> tuple[list[Seen], bool]:
         """The tasks that are wanted, no more once they have 8 MiB, and whether others follow."""
@@ -72,7 +73,7 @@ class PostgresQueries:
         """Where these events are in the log: 0 for one without a position as yet; unknown ids are missing."""
         query = select(events.c.id, func.coalesce(ledger.c.position, 0).label("position"))
         rows = await self._rows(query.outerjoin(ledger, ledger.c.event == events.c.id).where(events.c.id.in_(ids)))
-        return {_uuid(row["id"]): row["position"] for row in rows}
+        return {codec.uuid(row["id"]): row["position"] for row in rows}
 
     async def cursors(self, names: Sequence[str]) -> dict[str, int]:
         """How far these readers are; HEAD is the end of the log itself."""
@@ -93,12 +94,7 @@ class PostgresQueries:
 
     async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the first answer under an idempotency key."""
-        table = idempotency.c
-        query = select(idempotency).where(table.holder == holder, table.route == route, table.key == key)
-        rows = await self._rows(query)
-        return (
-            (rows[0]["fingerprint"], Answer(rows[0]["status"], rows[0]["body"], rows[0]["location"])) if rows else None
-        )
+        return await first_answer(self._database, holder, route, key)
 
     async def _get(self, ids: Sequence[UUID]) -> list[Seen | None]:
         rows = await self._database.fetch("get_tasks", list(ids))
@@ -132,7 +128,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _seen(row: Any) -> Seen:
-    return Seen(id=_uuid(row["id"]), task=codec.task(row), position=row["position"])
+    return Seen(id=codec.uuid(row["id"]), task=codec.task(row), position=row["position"])
 
 
 def _glance(row: Any) -> Glance:
@@ -146,8 +142,4 @@ def _glance(row: Any) -> Glance:
 
 def _line(row: Any) -> Line:
     raw = {name: msgspec.Raw(row[name].encode()) if row[name] is not None else None for name in RAW}
-    return Line(**{**row, "id": _uuid(row["id"]), **raw})
-
-
-def _uuid(value: Any) -> UUID:
-    return UUID(bytes=value.bytes)  # asyncpg has a type of its own
+    return Line(**{**row, "id": codec.uuid(row["id"]), **raw})

@@ -26,6 +26,7 @@ async def apply_balance(connection: AsyncConnection, recorded: Sequence[Recorded
 
 
 APPLY: dict[str, Apply] = {"audit": apply_audit, "balance": apply_balance}
+READERS = tuple(APPLY)
 
 
 async def step(database: Database, name: str, limit: int = 500) -> int:

@@ -20,8 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from domain.record import MOST_JSON
+
 SCHEMA = "postcommit"
-MOST_DATA = 576 * 1024  # bytes of one fact: a request or a result of 512 KiB and what stands around it
+MOST_DATA = MOST_JSON + 64 * 1024  # bytes of one fact: a request or a result and what stands around it
 MOST_META = 8 * 1024
 TOKENS = r"^(events|tasks)\.v1(\.[A-Za-z0-9_-]{1,64}){3,4}$"
 

@@ -42,21 +42,21 @@ class PostgresTasks:
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
         rows = await self._database.fetch("settle_tasks", *settle.columns(changes, actor))
-        return {UUID(bytes=row["id"].bytes) for row in rows}
+        return {codec.uuid(row["id"]) for row in rows}
 
     async def extend(self, beats: Sequence[tuple[UUID, int, Any]], lease_s: float) -> dict[UUID, bool]:
         ids, turns, progress = codec.transposed(list(beats), 3)
         told = [codec.optional(value) for value in progress]
         rows = await self._database.fetch("extend_leases", ids, turns, told, timedelta(seconds=lease_s))
-        return {UUID(bytes=row["id"].bytes): row["cancel_requested"] for row in rows}
+        return {codec.uuid(row["id"]): row["cancel_requested"] for row in rows}
 
     async def get(self, ids: Sequence[UUID]) -> dict[UUID, Task]:
         rows = await self._database.fetch("get_tasks", list(ids))
-        return {UUID(bytes=row["id"].bytes): codec.task(row) for row in rows}
+        return {codec.uuid(row["id"]): codec.task(row) for row in rows}
 
     async def queued(self, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[UUID]:
         rows = await self._database.fetch("find_queued", list(queues), list(kinds), limit)
-        return [UUID(bytes=row["id"].bytes) for row in rows]
+        return [codec.uuid(row["id"]) for row in rows]
 
     async def due(self, now: datetime, limit: int) -> list[tuple[UUID, Task]]:
         return _pairs(await self._database.fetch("find_due", now, limit))
@@ -72,9 +72,9 @@ class PostgresTasks:
         self, queue: str, delivered: int, first: int, after: Place | None, limit: int
     ) -> tuple[list[tuple[UUID, int]], Place | None]:
         rows = await self._database.fetch("find_unheard", queue, delivered, first, *(after or FRONT), limit)
-        found = [(UUID(bytes=row["id"].bytes), row["position"]) for row in rows if row["unheard"]]
+        found = [(codec.uuid(row["id"]), row["position"]) for row in rows if row["unheard"]]
         more = len(rows) == limit
-        return found, (rows[-1]["due_at"], UUID(bytes=rows[-1]["id"].bytes)) if more else None
+        return found, (rows[-1]["due_at"], codec.uuid(rows[-1]["id"])) if more else None
 
     async def clock(self) -> datetime:
         async with self._database.core() as connection:
@@ -88,13 +88,13 @@ class PostgresTasks:
 
 
 def _pairs(rows: Sequence[Any]) -> list[tuple[UUID, Task]]:
-    return [(UUID(bytes=row["id"].bytes), state) for row in rows if (state := _readable(row)) is not None]
+    return [(codec.uuid(row["id"]), state) for row in rows if (state := _readable(row)) is not None]
 
 
 def _held(rows: Sequence[Any]) -> list[Held]:
     told = [(row, _readable(row)) for row in rows]
     return [
-        Held(UUID(bytes=row["id"].bytes), state, row["correlation_id"], row["traceparent"])
+        Held(codec.uuid(row["id"]), state, row["correlation_id"], row["traceparent"])
         for row, state in told
         if state is not None
     ]

@@ -1,67 +1,84 @@
 """What SQL alone cannot compare: rows and readers against a fold of the log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
 from sqlalchemy import select
 
+from adapters.postgres import codec
 from adapters.postgres.database import Database
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tables import audit, cursors, tasks
 from adapters.postgres.tasks import PostgresTasks
 from domain import audit as audits
 from domain import task
-from domain.log import Recorded, stream_of
+from domain.catalogue import UnknownEvent
+from domain.log import stream_of
 from domain.task import Status, Task
 
 CHUNK = 500  # short statements: no snapshot stays open
+UNREADABLE = (UnknownEvent, ValueError, RecursionError, LookupError, TypeError, AttributeError)
+"""What decoding raises where something came in by no door of ours; msgspec's errors are ValueErrors."""
 
 
-async def rows_differing_from_their_streams(database: Database) -> list[str]:
+async def rows_differing_from_their_streams(database: Database) -> AsyncGenerator[str, None]:
     """The tasks whose row is not the fold of their stream, as sentences."""
-    log, rows = PostgresLog(database), PostgresTasks(database)
-    wrong: list[str] = []
     async for ids in _task_ids(database):
         for id in ids:
-            for attempt in (1, 2, 3):  # between two reads the task may move on
-                before = (await rows.get([id])).get(id)
-                facts = [(r.fact.event, r.fact.at) for r in await log.read(stream_of("task", id))]
-                folded = task.fold([(e, at) for e, at in facts if isinstance(e, task.Event)])
-                if before is not None and _same(before, folded):
+            for _ in range(3):  # between two reads the task may move on
+                if (wrong := await _differing(database, id)) is None:
                     break
-                if attempt == 3:
-                    wrong.append(f"task {id}: row {_shown(before)}, stream {_shown(folded)}")
-    return wrong
+            else:
+                yield f"task {id}: {wrong}"
 
 
-async def audit_differing_from_the_log(database: Database) -> list[str]:
+async def _differing(database: Database, id: UUID) -> str | None:
+    """How the row differs from the fold of its stream; None where it does not."""
+    try:
+        row = (await PostgresTasks(database).get([id])).get(id)
+    except UNREADABLE as error:
+        return f"the row cannot be read: {_told(error)}"
+    try:
+        facts = [(one.fact.event, one.fact.at) for one in await PostgresLog(database).read(stream_of("task", id))]
+    except UNREADABLE as error:
+        return f"the stream cannot be read: {_told(error)}"
+    folded = task.fold([(event, at) for event, at in facts if isinstance(event, task.Event)])
+    return None if row is not None and _same(row, folded) else f"row {_shown(row)}, stream {_shown(folded)}"
+
+
+async def audit_differing_from_the_log(database: Database) -> AsyncGenerator[str, None]:
     """The positions up to the reader's cursor at which the audit is not the fold of the log."""
-    log, after = PostgresLog(database), 0
-    wrong: list[str] = []
+    after = 0
     async with database.core() as connection:
         cursor = (await connection.execute(select(cursors.c.position).where(cursors.c.name == "audit"))).scalar_one()
     while after < cursor:
-        recorded = [one for one in await log.ledger(after, CHUNK) if (one.position or 0) <= cursor]
-        if not recorded:
-            return [*wrong, f"the ledger ends at {after}, before the reader's cursor {cursor}"]
-        wrong += await _compared(database, recorded)
-        after = recorded[-1].position or 0
-    return wrong
+        facts = await database.fetch("read_ledger", after, min(CHUNK, cursor - after))
+        if not facts:
+            yield f"the ledger ends at {after}, before the reader's cursor {cursor}"
+            return
+        lines = await _audit(database, [fact["position"] for fact in facts])
+        for fact in facts:
+            if wrong := _unlike(lines.get(fact["position"]), fact):
+                yield f"audit at position {fact['position']}: {wrong}"
+        after = facts[-1]["position"]
 
 
-async def _compared(database: Database, recorded: list[Recorded]) -> list[str]:
-    positions = [one.position for one in recorded]
+async def _audit(database: Database, positions: Sequence[int]) -> dict[int, Any]:
     async with database.core() as connection:
         found = await connection.execute(select(audit).where(audit.c.position.in_(positions)))
-        lines = {row.position: row for row in found}
-    wrong = []
-    for one in recorded:
-        line = audits.line(one)
-        row = lines.get(line.position)
-        if row is None or any(getattr(row, name) != getattr(line, name) for name in line.__struct_fields__):
-            wrong.append(f"audit at position {line.position}: {row}, and the log says {line}")
-    return wrong
+        return {row.position: row for row in found}
+
+
+def _unlike(row: Any, fact: Any) -> str | None:
+    """How the line of the audit differs from what the fact says; None where it does not."""
+    try:
+        line = audits.line(codec.recorded(fact))
+    except UNREADABLE as error:
+        return f"the fact cannot be read: {_told(error)}"
+    same = row is not None and all(getattr(row, name) == getattr(line, name) for name in line.__struct_fields__)
+    return None if same else f"{row}, and the log says {line}"
 
 
 async def _task_ids(database: Database) -> AsyncIterator[list[UUID]]:
@@ -83,6 +100,10 @@ def _same(row: Task, folded: Task) -> bool:
     if row.status is Status.IN_PROGRESS:
         folded = replace(folded, progress=row.progress)
     return row == folded
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _shown(state: Task | None) -> str:

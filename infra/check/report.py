@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.postgres.database import Database
 from infra import asking
-from infra.check.run import Finding, check
+from infra.check.run import MOST, Finding, check
 from infra.exits import Away, Refused
 from infra.migrate import require
 from infra.settings import BadSetting, load
@@ -46,12 +46,16 @@ async def _gather(findings: list[Finding], postgres: str, nats: str) -> None:
 
 def _show(findings: Sequence[Finding], broken: int, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"broken": broken, "invariants": {f.name: f.offenders for f in findings}}, indent=2))
+        told = {f.name: f.offenders for f in findings}
+        more = [f.name for f in findings if f.more]
+        print(json.dumps({"broken": broken, "invariants": told, "more": more}, indent=2))
         return
     for finding in findings:
         print(f"{'broken' if finding.offenders else 'holds '}  {finding.name}")
         for offender in finding.offenders:
             print(f"          {offender}")
+        if finding.more:
+            print(f"          and more: only the first {MOST} are named")
 
 
 def _addresses(home: Path | None) -> tuple[str, str]:

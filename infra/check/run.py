@@ -1,7 +1,8 @@
 """`postcommit check`: the invariants of the promise, in SQL and across the stores. Prints what breaks them."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,11 @@ NATS_ERRORS = (OSError, NatsError, NoAnswer, ApiError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One invariant; without offenders it holds."""
+    """One invariant; without offenders it holds. `more` says that others are not named."""
 
     name: str
     offenders: list[str]
+    more: bool = False
 
 
 async def check(database: Database, nats_url: str | None) -> AsyncIterator[Finding]:
@@ -35,20 +37,35 @@ async def check(database: Database, nats_url: str | None) -> AsyncIterator[Findi
     Raises Away or Refused where NATS cannot be asked, and what the database raises."""
     for name, query in queries():
         async with database.core() as connection:
-            rows = await connection.execute(text(query))
-            yield Finding(name, [str(row[0]) for row in rows.fetchmany(MOST)])
-    yield Finding("row = fold of its stream", await folds.rows_differing_from_their_streams(database))
-    yield Finding("audit = fold of the log", await folds.audit_differing_from_the_log(database))
+            rows = (await connection.execute(text(query))).fetchmany(MOST + 1)
+        yield _finding(name, [str(row[0]) for row in rows])
+    yield _finding("row = fold of its stream", await _first(folds.rows_differing_from_their_streams(database)))
+    yield _finding("audit = fold of the log", await _first(folds.audit_differing_from_the_log(database)))
     found = await PostgresQueries(database).balance()
     yield Finding("the balance has difference 0", [] if found.difference == 0 else [str(found)])
     if nats_url:
-        yield Finding("the stream = the ledger", await _stream(database, nats_url))
+        yield _finding("the stream = the ledger", await _stream(database, nats_url))
 
 
 def queries() -> list[tuple[str, str]]:
     """(name, query) of invariants.sql."""
     parts = re.split(r"^-- name: (.+)$", INVARIANTS.read_text(), flags=re.MULTILINE)[1:]
     return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _finding(name: str, offenders: Sequence[str]) -> Finding:
+    return Finding(name, list(offenders[:MOST]), more=len(offenders) > MOST)
+
+
+async def _first(offenders: AsyncGenerator[str, None]) -> list[str]:
+    """One more than are named: so it is known whether there are others."""
+    found: list[str] = []
+    async with aclosing(offenders):
+        async for offender in offenders:
+            found.append(offender)
+            if len(found) > MOST:
+                break
+    return found
 
 
 async def _stream(database: Database, nats_url: str) -> list[str]:
@@ -64,7 +81,7 @@ async def _stream(database: Database, nats_url: str) -> list[str]:
     except NATS_ERRORS as error:
         raise _unasked(nats_url, error) from error
     try:
-        return await stream.differing_from_the_ledger(database, client)
+        return await _first(stream.differing_from_the_ledger(database, client))
     except NATS_ERRORS as error:
         raise _unasked(nats_url, error) from error
     finally:

@@ -1,5 +1,8 @@
 """The stream LOG against the ledger, message by message."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from nats.aio.client import Client
 from sqlalchemy import select
 
@@ -13,38 +16,38 @@ from domain.mirror import State, begins_late
 CHUNK = 5_000
 
 
-async def differing_from_the_ledger(database: Database, client: Client) -> list[str]:
+async def differing_from_the_ledger(database: Database, client: Client) -> AsyncGenerator[str, None]:
     """Where the stream is not the ledger, as sentences; what the stream no longer holds is not compared."""
     stream = LogStream(client, Limits(0, 0))
-    wrong = []
     state = await stream.state()
     if state is None:
-        return ["the stream LOG is missing"]
+        yield "the stream LOG is missing"
+        return
     top = await head(database)
     if state.last > top:
-        wrong.append(f"the stream is at {state.last}, ahead of the ledger at {top}")
+        yield f"the stream is at {state.last}, ahead of the ledger at {top}"
     if state.epoch != await epoch(database):
-        wrong.append(f"the stream is of epoch {state.epoch}, the log of {await epoch(database)}")
+        yield f"the stream is of epoch {state.epoch}, the log of {await epoch(database)}"
     if lost := await _lost(database, state):
-        wrong.append(lost)
+        yield lost
     expected = state.first
     wanted: dict[int, str] = {}
     if state.messages == 0:
-        return wrong
-    async for position, id in replay.ids(client, state.first, min(state.last, top)):
-        if position != expected:
-            wrong.append(f"the stream has no message at {expected}")
-        expected = position + 1
-        if position not in wanted:
-            wanted = await _ledger(database, position)
-        if wanted.get(position) != id:
-            wrong.append(
-                f"position {position}: the stream has {id or 'a foreign message'}, "
-                f"the ledger {wanted.get(position, 'nothing')}"
-            )
+        return
+    async with aclosing(replay.ids(client, state.first, min(state.last, top))) as found:
+        async for position, id in found:
+            if position != expected:
+                yield f"the stream has no message at {expected}"
+            expected = position + 1
+            if position not in wanted:
+                wanted = await _ledger(database, position)
+            if wanted.get(position) != id:
+                yield (
+                    f"position {position}: the stream has {id or 'a foreign message'}, "
+                    f"the ledger {wanted.get(position, 'nothing')}"
+                )
     if expected <= min(state.last, top):
-        wrong.append(f"the stream ends at {expected - 1}, and says {state.last}")
-    return wrong
+        yield f"the stream ends at {expected - 1}, and says {state.last}"
 
 
 async def _lost(database: Database, state: State) -> str | None:

@@ -11,6 +11,7 @@ from signal import SIGINT
 
 import asyncpg
 
+from adapters.postgres.database import LIMITS
 from infra.embedded.binaries import User, postgres_bin, postgres_user
 from infra.embedded.child import Command, Failed, Process, spawn, tail, until
 from infra.embedded.home import HOST, Home, write_private
@@ -57,6 +58,7 @@ host replication postgres {HOST}/32 scram-sha-256
 """
 
 # Groups exist before the schema does, so that migrations grant to them without being allowed to make roles.
+# The login is also that of people and of foreign transactions, by run.json: one that never ends would hold up all.
 ROLES = """
 DO $$
 DECLARE name text;
@@ -71,9 +73,9 @@ ALTER ROLE postcommit_owner LOGIN CREATEROLE PASSWORD '{postcommit_owner}';
 ALTER ROLE postcommit LOGIN PASSWORD '{postcommit}';
 GRANT postcommit_app, postcommit_caller TO postcommit_owner WITH ADMIN OPTION;
 GRANT postcommit_app, postcommit_caller TO postcommit;
-ALTER ROLE postcommit SET statement_timeout = '10s';
-ALTER ROLE postcommit SET lock_timeout = '2s';
-ALTER ROLE postcommit SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE postcommit SET statement_timeout = '{statement_timeout}';
+ALTER ROLE postcommit SET idle_in_transaction_session_timeout = '{idle_in_transaction_session_timeout}';
+ALTER ROLE postcommit RESET lock_timeout;
 """
 DATABASE = "CREATE DATABASE postcommit OWNER postcommit_owner TEMPLATE template0"
 INSIDE = """
@@ -183,7 +185,7 @@ async def _bootstrap(home: Home) -> None:
     """Every start makes again what is missing, so a crash in the middle of the first one does no harm."""
     server = await asyncpg.connect(home.dsn("postgres", "postgres"))
     try:
-        await server.execute(ROLES.format(**home.secrets["postgres"]))
+        await server.execute(ROLES.format(**LIMITS, **home.secrets["postgres"]))
         if not await server.fetchval("SELECT true FROM pg_database WHERE datname = 'postcommit'"):
             await server.execute(DATABASE)
         preload = await server.fetchval("SHOW shared_preload_libraries")

@@ -18,13 +18,14 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Any
 
+from infra.app import QUEUES
 from infra.embedded import nats, postgres
 from infra.embedded.child import Command, Failed, Held, Process, spawn, until
 from infra.embedded.home import HOST, Home, occupied
 
 ROOT = Path(__file__).parents[2]  # where `infra` can be imported from
 PATIENCE_S = 60.0
-QUEUES = ("default", "email")
+AGAIN_S, SAID_AFTER_S = 0.02, 1.0  # for a lock that is held
 
 
 @dataclass(slots=True)
@@ -43,9 +44,9 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it serves. From the main thread only; raises Failed."""
-        self.process = _spawn_when_free(self.command())
+        self.process = process = _started(self.command())
         with ThreadPoolExecutor(1) as other:  # the caller's thread may be running an event loop
-            other.submit(asyncio.run, self.ready(self.process)).result()
+            other.submit(asyncio.run, self.ready(process)).result()
 
     def stop(self) -> None:
         """End it in good order; nothing happens if it does not run."""
@@ -147,12 +148,48 @@ async def _mail_ready(home: Home, process: Process) -> None:
     await until(process, home.log("mail"), greets)
 
 
-def _spawn_when_free(command: Command) -> Process:
-    """Postgres leaves processes behind for a moment when it is killed; they hold its lock."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            return spawn(command)
-        except Held:
-            time.sleep(0.02)
-    raise Failed(f"An earlier {command.name} still runs and holds {command.lock}.")
+def _started(command: Command) -> Process:
+    for process in spawning(command):
+        if process is not None:
+            return process
+        time.sleep(AGAIN_S)
+    raise AssertionError("unreachable")
+
+
+def spawning(command: Command, patience_s: float = PATIENCE_S) -> Iterator[Process | None]:
+    """Start the child. Gives None, for a pause of AGAIN_S, as long as an earlier one holds its lock; then the process.
+
+    Postgres leaves processes behind for a moment when it is killed. Who holds a lock for longer is said, once. Raises
+    Failed where that does not end in time, or the program cannot be run."""
+    begin = time.monotonic()
+    said = False
+    while (process := _spawned(command)) is None:
+        waited = time.monotonic() - begin
+        if waited > patience_s:
+            raise Failed(f"An earlier {command.name} still runs: {_holders(command.lock)}.")
+        if waited > SAID_AFTER_S and not said:
+            said = True
+            print(f"{command.name} waits for an earlier one: {_holders(command.lock)}.", file=sys.stderr, flush=True)
+        yield None
+    yield process
+
+
+def _spawned(command: Command) -> Process | None:
+    try:
+        return spawn(command)
+    except Held:
+        return None
+
+
+def _holders(lock: Path) -> str:
+    """Who has the file open, as far as this user may see, as the end of a sentence."""
+    holders = {fd.parts[2] for fd in Path("/proc").glob("[0-9]*/fd/*") if _is(fd, lock)}
+    found = f"process {', '.join(sorted(holders, key=int))}" if holders else "a process that this user may not see"
+    return f"{found} holds {lock}"
+
+
+def _is(fd: Path, file: Path) -> bool:
+    try:
+        return fd.samefile(file)
+    except OSError:  # closed meanwhile
+        return False

@@ -15,14 +15,15 @@ from signal import SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals
 import httpx
 
 from infra.embedded import nats
-from infra.embedded.child import Command, Failed, Held, Process, ended, spawn, stop, tail
+from infra.embedded.child import Command, Failed, Process, ended, stop, tail
 from infra.embedded.home import Home, write_run
-from infra.embedded.servers import Server, Servers
+from infra.embedded.servers import AGAIN_S, Server, Servers, spawning
 from infra.exits import REFUSED, Refused
 
 READY_S = 120.0
 IN_PLACE_S = 5.0
-STOP_S = 15.0
+STOP_S = 15.0  # what a server gets to end; a role gets its grace_s and
+RESERVE_S = 10.0  # what a worker needs after it: 3 s for what does not end, 3 s to leave NATS, and its last writes
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S = 0.1, 5.0, 10.0
 STOPPING = (("api", "worker"), ("reader",), ("relay",), ("mail",), ("nats",), ("postgres",))
 
@@ -35,6 +36,7 @@ class Kept:
 
     name: str
     server: Server
+    patience_s: float = STOP_S  # what it gets to end before it is killed
     allowed: asyncio.Event = field(default_factory=asyncio.Event)  # cleared while it is held stopped
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while it has no process
 
@@ -140,22 +142,23 @@ async def _begin_again(kept: Kept, changed: Callable[[], None]) -> None:
 
 
 async def _begin(kept: Kept, changed: Callable[[], None]) -> None:
-    kept.server.process = process = await _spawn_when_free(kept.server.command())
+    kept.server.process = process = await _spawned(kept.server.command())
     kept.idle.clear()
     changed()
     await kept.server.ready(process)
 
 
-async def _spawn_when_free(command: Command) -> Process:
-    while True:
-        try:
-            return spawn(command)
-        except Held:
-            await asyncio.sleep(0.02)
+async def _spawned(command: Command) -> Process:
+    """Start it as soon as no earlier one holds its lock. Raises Failed."""
+    for process in spawning(command):
+        if process is not None:
+            return process
+        await asyncio.sleep(AGAIN_S)
+    raise AssertionError("unreachable")
 
 
 async def _run(step: Command) -> None:
-    process = await _spawn_when_free(step)
+    process = await _spawned(step)
     try:
         code = await ended(process)
     finally:
@@ -196,7 +199,7 @@ async def _obey(orders: asyncio.Queue[Signals], home: Home, kept: Kept) -> None:
 async def _hold(kept: Kept) -> None:
     kept.allowed.clear()
     if kept.server.process:
-        await stop(kept.server.process, SIGTERM, STOP_S)
+        await stop(kept.server.process, SIGTERM, kept.patience_s)
     await kept.idle.wait()  # its keeper has noticed
 
 
@@ -207,7 +210,7 @@ async def _stop_all(kept: Sequence[Kept]) -> None:
 
 async def _stop(kept: Kept) -> None:
     if kept.server.process:
-        await stop(kept.server.process, kept.server.ending, STOP_S)
+        await stop(kept.server.process, kept.server.ending, kept.patience_s)
 
 
 def _pids(kept: Sequence[Kept]) -> dict[str, list[int]]:

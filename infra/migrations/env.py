@@ -4,28 +4,34 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from adapters.postgres.database import engine_of
 from adapters.postgres.tables import SCHEMA, metadata
 
 LOCK = 0x706F7374  # one migration at a time
+TURN = "60s"  # for another migration
+TABLES = "5s"  # for a table that is in use: meanwhile everybody else would wait behind this one
 
 
 def migrate(connection: Connection) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = '{TURN}'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = '{TABLES}'"))
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     context.configure(
         connection=connection, target_metadata=metadata, version_table="schema_version", version_table_schema=SCHEMA
     )
     with context.begin_transaction():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()
 
 
 async def online() -> None:
-    engine = create_async_engine(context.config.attributes["address"])
-    async with engine.begin() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    engine = engine_of(context.config.attributes["dsn"], {"application_name": "postcommit migrate"})
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(online())

@@ -1,7 +1,6 @@
 """The role `api`: the REST API, until SIGTERM. NATS is only rung: without it the API takes and answers everything."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -23,13 +22,15 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from adapters.http.app import create_app, stop
 from adapters.http.protocol import Protocol
 from adapters.http.service import Service
+from adapters.nats.bells import MOST_NAMED, ring_queue
 from adapters.nats.broker import Link
-from adapters.nats.names import LOG_BELL, queue_bell
+from adapters.nats.names import LOG_BELL
 from adapters.postgres import keys
 from adapters.postgres.database import Database, Unavailable
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.queries import PostgresQueries
-from infra.app import KINDS, READERS
+from adapters.postgres.readers import READERS
+from infra.app import KINDS
 from infra.clock import Clock
 from infra.exits import Refused
 from infra.migrate import head
@@ -38,8 +39,7 @@ from infra.settings import Settings
 
 LATE = timedelta(seconds=10)  # who is so far behind stands still
 GRACE_S = 8  # what requests get that are being answered at SIGTERM
-MOST_NAMED = 50  # tasks that one bell names; the relay tells of the others
-AWAY: tuple[type[Exception], ...] = (
+UNAVAILABLE: tuple[type[Exception], ...] = (
     Unavailable,
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
@@ -49,7 +49,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,
     DBAPIError,  # as SQLAlchemy tells of the same
 )
-PROBLEMS: dict[type[Exception], str] = {**dict.fromkeys(AWAY, "unavailable"), ProgrammingError: "internal"}
+PROBLEMS: dict[type[Exception], str] = {**dict.fromkeys(UNAVAILABLE, "unavailable"), ProgrammingError: "internal"}
 Ring = Callable[[Mapping[str, list[UUID]]], None]
 Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 
@@ -118,18 +118,15 @@ def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
 
 def ring_by(link: Link) -> Ring:
     """Rings the relay and the workers of what was written, in the background."""
-    ringing: set[asyncio.Task[None]] = set()
 
     async def ring_all(queues: Mapping[str, list[UUID]]) -> None:
         await link.ring(LOG_BELL)
         for queue, ids in queues.items():
-            await link.ring(queue_bell(queue), json.dumps([str(id) for id in ids[:MOST_NAMED]]).encode())
+            await ring_queue(link, queue, ids[:MOST_NAMED])  # the relay tells of the others
 
     def ring(queues: Mapping[str, list[UUID]]) -> None:
         if link.up:
-            task = asyncio.create_task(ring_all(queues))
-            ringing.add(task)
-            task.add_done_callback(ringing.discard)
+            link.soon(ring_all(queues))
 
     return ring
 
@@ -170,7 +167,13 @@ class _Server(uvicorn.Server):
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
+        socket.getaddrinfo(settings.host or None, settings.port, family, socket.SOCK_STREAM)
         return socket.create_server((settings.host, settings.port), family=family, backlog=2_048)
+    except (socket.gaierror, UnicodeError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise Refused(
+            f"The setting host should be an address or a name of this machine, and it is {settings.host!r}: {words}."
+        ) from error
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise Refused(f"The API cannot listen at {where}: {os.strerror(error.errno or 0)}.") from error

@@ -10,11 +10,10 @@ from msgspec.structs import replace
 
 from domain.job import Job, Worker
 from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
-from domain.record import MOST_DEPTH, cleaned, depth
+from domain.record import MOST_DEPTH, MOST_JSON, cleaned, depth
 from domain.task import Task
 
 logger = structlog.get_logger()
-MOST_RESULT = 512 * 1024  # bytes as JSON
 MOST_TYPE, MOST_DETAIL = 100, 2_000  # characters of an error
 MOST_UNIT, MOST_NOTE = 40, 400  # characters of progress
 OUTCOMES = (Done, Stumbled, Refused)
@@ -53,8 +52,8 @@ def _storable(done: Done) -> Outcome:
         result = msgspec.json.decode(encoded)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return _bad(f"The result cannot be written as JSON: {error}")
-    if len(encoded) > MOST_RESULT:
-        detail = f"The result has {len(encoded)} bytes; the most is {MOST_RESULT}. Put it in a file."
+    if len(encoded) > MOST_JSON:
+        detail = f"The result has {len(encoded)} bytes; the most is {MOST_JSON}. Put it in a file."
         return Refused(error=Error(type="result_too_large", detail=detail))
     if depth(result) > MOST_DEPTH:
         return _bad(f"The result is nested more than {MOST_DEPTH} levels deep.")

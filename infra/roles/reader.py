@@ -10,8 +10,8 @@ from adapters.nats.broker import Link, on_bell
 from adapters.nats.names import HEAD_BELL
 from adapters.postgres import readers
 from adapters.postgres.database import TRANSIENT, Database
+from adapters.postgres.readers import READERS
 from domain.catalogue import UnknownEvent
-from infra.app import READERS
 from infra.clock import Clock
 from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings

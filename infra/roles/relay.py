@@ -7,11 +7,8 @@ Whoever leads does so on one session of Postgres. Is the leader frozen, Postgres
 standby goes on; the old one, waking, finds its session gone and stands by."""
 
 import asyncio
-import json
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from uuid import UUID
+from functools import partial
 
 import asyncpg
 import structlog
@@ -19,8 +16,9 @@ from nats.errors import Error as NatsError
 
 from adapters.nats import consumers
 from adapters.nats.api import ApiError, NoAnswer
+from adapters.nats.bells import ring_queue
 from adapters.nats.broker import Link, on_bell
-from adapters.nats.names import HEAD_BELL, LOG_BELL, queue_bell
+from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, GONE, TRANSIENT, Database, Unavailable
 from adapters.postgres.kinds import register
@@ -137,7 +135,7 @@ class Relay:
                 self.mirrored_at = self.clock.monotonic()
                 if self.mirrored_at - verified > VERIFY_S:
                     verified = self.mirrored_at
-                    await mirror.verify()
+                    await _verify(mirror)
                 if told:
                     continue
             except NATS_ERRORS:
@@ -147,8 +145,10 @@ class Relay:
     async def _tell(self, ledger: MirroredLedger) -> None:
         """The mirror's cursor is for those who watch it: a few times a second is enough."""
         while True:
-            with suppress(*TRANSIENT):  # it is told again
+            try:
                 await ledger.tell()
+            except TRANSIENT as error:  # it is told again
+                logger.info("relay.tell_failed", error=str(error))
             await self.clock.sleep(TELL_S)
 
     def _stream(self) -> LogStream:
@@ -188,16 +188,13 @@ class Relay:
         return Lifeline(
             PostgresTasks(self.database),
             self.clock,
-            self._ring_queue,
+            partial(ring_queue, self.link),
             lambda: self._heard(ledger),
             self.written.set,
             (Unavailable, *GONE),
             self.settings.lease_s,
             self.settings.unheard_s,
         )
-
-    async def _ring_queue(self, queue: str, ids: Sequence[UUID]) -> None:
-        await self.link.ring(queue_bell(queue), json.dumps([str(id) for id in ids]).encode())
 
     async def _heard(self, ledger: MirroredLedger) -> Heard | None:
         """How far each queue's consumer has delivered, where the stream begins; None while NATS is away."""
@@ -206,7 +203,8 @@ class Relay:
         try:
             state = await self._stream().state()
             found = {queue: await consumers.delivered(self.link.client, queue) for queue in QUEUES}
-        except NATS_ERRORS:
+        except NATS_ERRORS as error:
+            logger.info("relay.heard_nothing", error=str(error) or type(error).__name__)
             return None
         if state is None:
             return None
@@ -229,6 +227,14 @@ class Relay:
                 forgotten = 0
             if not forgotten:
                 await self.clock.sleep(60)
+
+
+async def _verify(mirror: Mirror) -> None:
+    try:
+        await mirror.verify()
+    except NATS_ERRORS as error:  # the next step tells where the stream stands
+        logger.info("relay.unverified", error=str(error) or type(error).__name__)
+        raise
 
 
 def _say(event: str, **facts: object) -> None:

@@ -108,7 +108,7 @@ async def ready(database: Database) -> None:
         try:
             with asking.postgres(database.dsn):
                 await require(database)
-                await database.require_durable()
+                await database.require_safe()
             return
         except Away:
             if time.monotonic() - begin > PATIENCE_S:

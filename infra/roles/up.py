@@ -18,8 +18,9 @@ from infra.embedded.binaries import Missing
 from infra.embedded.child import Command, Failed, Process, open_private
 from infra.embedded.home import HOST, Home, make, occupied
 from infra.embedded.servers import Server, servers_of
-from infra.embedded.supervisor import READY_S, Announce, Kept, supervise
+from infra.embedded.supervisor import READY_S, RESERVE_S, Announce, Kept, supervise
 from infra.exits import REFUSED, Refused, told
+from infra.settings import Settings
 
 PROGRAM = (sys.executable, "-m", "infra.cli")
 
@@ -54,6 +55,7 @@ def up(
     relays: int = 1,
     detach: bool = False,
     verbose: bool = False,
+    grace_s: float = Settings().grace_s,
     queues: Sequence[str] = QUEUES,
     steps: Sequence[Role] = STEPS,
     roles: Sequence[Role] | None = None,
@@ -64,7 +66,8 @@ def up(
     A port of 0 takes the one of last time, or a free one. Once all is ready, and only while this process lives in
     good order, `run.json` in the directory tells the addresses, keys and process ids, and a line on stdout says so.
     With detach, this process returns 0 as soon as all is ready, and a supervisor in the background goes on.
-    The steps run once, in order, before the roles start; each gets the four API keys as JSON on its stdin.
+    The steps run once, in order, before the roles start; each gets the four API keys as JSON on its stdin. At the end a
+    role is killed where it has not ended within grace_s and a reserve.
 
     SIGUSR1 stops NATS, wipes JetStream's storage and starts it again. SIGUSR2 holds NATS stopped; the next SIGUSR2
     lets it run again. Every other child can be killed or stopped at will: what ends is started again."""
@@ -72,7 +75,7 @@ def up(
     def start() -> int:
         _require_possible(port, workers=workers, relays=relays)
         wanted = roles_of(workers, relays) if roles is None else roles
-        serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose)
+        serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose, grace_s)
         return _in_background(home.resolve(), serve) if detach else serve(_print)
 
     return told(start)
@@ -95,12 +98,13 @@ def _serve(
     steps: Sequence[Role],
     roles: Sequence[Role],
     verbose: bool,
+    grace_s: float,
     announce: Announce,
 ) -> int:
     try:
         with occupied(path, port) as home:
             prepare = [_command(home, step, 0, owner=True) for step in steps]
-            kept = [_kept(home, role, index, verbose) for role in roles for index in range(role.count)]
+            kept = [_kept(home, role, index, verbose, grace_s) for role in roles for index in range(role.count)]
             run(supervise(servers_of(home, queues), prepare, kept, announce))
     except Refused as error:
         announce(REFUSED, str(error))
@@ -114,8 +118,9 @@ def _serve(
     return 0
 
 
-def _kept(home: Home, role: Role, index: int, verbose: bool) -> Kept:
-    return Kept(role.name, Server(partial(_command, home, role, index, shown=verbose), _at_once))
+def _kept(home: Home, role: Role, index: int, verbose: bool, grace_s: float) -> Kept:
+    server = Server(partial(_command, home, role, index, shown=verbose), _at_once)
+    return Kept(role.name, server, grace_s + RESERVE_S)
 
 
 def _command(home: Home, role: Role, index: int, *, owner: bool = False, shown: bool = False) -> Command:

@@ -1,13 +1,12 @@
 """The role `worker`: takes the tasks of its queues and runs them, until SIGTERM. Without NATS it polls."""
 
 import asyncio
-import json
 from collections.abc import Sequence
-from uuid import UUID
 
 import structlog
 from nats.errors import Error as NatsError
 
+from adapters.nats.bells import ids_of
 from adapters.nats.broker import Link, on_bell
 from adapters.nats.fetch import Fetcher
 from adapters.nats.names import LOG_BELL, queue_bell
@@ -37,7 +36,7 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     link = Link(settings.nats, "worker", name)
     crew = Crew(_runs(settings, name, database, beats, link, chosen), chosen, settings.slots, settings.unheard_s)
     for queue in chosen:
-        on_bell(link, queue_bell(queue), lambda payload: crew.overhear(_ids(payload)))
+        on_bell(link, queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
     link.open()
     beating = asyncio.create_task(crew.runs.beat_loop())
     try:
@@ -92,10 +91,3 @@ async def _fetch(link: Link, queue: str, crew: Crew) -> None:
         except NatsError as error:  # meanwhile the worker polls
             logger.info("worker.fetch_failed", queue=queue, error=str(error) or type(error).__name__)
         await asyncio.sleep(1)
-
-
-def _ids(payload: bytes) -> list[UUID]:
-    try:
-        return [UUID(id) for id in json.loads(payload)]
-    except (ValueError, TypeError, AttributeError):
-        return []  # a bell that names nothing

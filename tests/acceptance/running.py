@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import httpx
@@ -24,7 +24,6 @@ from infra.check.run import Finding, check
 from infra.exits import Away
 from tests.waiting import stat, until, until_told
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 ROLES = ("api", "relay", "worker", "reader")
 SERVERS = ("nats", "postgres", "mail")

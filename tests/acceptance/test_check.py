@@ -16,7 +16,7 @@ import pytest
 from nats.aio.client import Client as Nats
 
 from adapters.postgres.database import Database
-from infra.check.run import check, queries
+from infra.check.run import MOST, check, queries
 from infra.embedded.servers import Servers, start_servers
 from infra.exits import Away
 from infra.migrate import upgrade
@@ -41,6 +41,8 @@ END $$
 """
 FIRST = "(SELECT id FROM postcommit.tasks ORDER BY id LIMIT 1)"
 STREAM = f"'task-' || {FIRST}"
+DEEP = '{"payload": ' + "[" * 1_000 + "]" * 1_000 + "}"
+UNREADABLE = {"row = fold of its stream", "audit = fold of the log"}
 COLUMNS = "stream, version, name, name_version, at, subject, data, personal, meta"
 NEXT = "(SELECT max(position) + 1 FROM postcommit.ledger)"
 
@@ -124,6 +126,30 @@ DAMAGES = {
         f"UPDATE postcommit.tasks SET stumbles = 99 WHERE id = {FIRST}",
         {"attempts are bounded", "row = fold of its stream"},
     ),
+    "a row cannot be decoded": (
+        f"UPDATE postcommit.tasks SET request = '{DEEP}' WHERE id = {FIRST}",
+        {"row = fold of its stream"},
+    ),
+    "a fact cannot be decoded": (
+        f"UPDATE postcommit.events SET data = '{DEEP}' WHERE stream = {STREAM} AND version = 1",
+        UNREADABLE,
+    ),
+    "a fact is no object": (
+        f"UPDATE postcommit.events SET data = '[7]' WHERE stream = {STREAM} AND version = 1",
+        UNREADABLE,
+    ),
+    "a fact has other fields": (
+        f"UPDATE postcommit.events SET data = '{{}}' WHERE stream = {STREAM} AND version = 2",
+        UNREADABLE,
+    ),
+    "a fact is of a newer program": (
+        f"UPDATE postcommit.events SET name = 'task.invented' WHERE stream = {STREAM} AND version = 2",
+        UNREADABLE,
+    ),
+    "what is known of a fact cannot be decoded": (
+        f"UPDATE postcommit.events SET meta = '7' WHERE stream = {STREAM} AND version = 2",
+        UNREADABLE,
+    ),
     "a line of the audit was deleted": (
         "DELETE FROM postcommit.audit WHERE position = 2",
         {"audit = fold of the log"},
@@ -180,6 +206,33 @@ async def test_the_command_names_the_offender_and_exits_with_1(sound: Servers) -
         told = await asyncio.to_thread(_command, sound, name)
     assert told.returncode == 1
     assert "audit at position 2" in str(json.loads(told.stdout)["invariants"]["audit = fold of the log"])
+
+
+async def test_what_cannot_be_decoded_is_named_and_hides_no_other_damage(sound: Servers) -> None:
+    async with _copy(sound) as name:
+        await _execute(sound, name, UNGUARD)
+        await _execute(sound, name, f"UPDATE postcommit.events SET name = 'task.invented' WHERE stream = {STREAM}")
+        await _execute(sound, name, "UPDATE postcommit.tasks SET result = '7'")
+        await _execute(sound, name, "UPDATE postcommit.audit SET actor = 'nobody' WHERE position > 10")
+        broken = await _broken(sound, name)
+    rows, lines = broken["row = fold of its stream"], broken["audit = fold of the log"]
+    assert len(rows) == TASKS
+    assert "the stream cannot be read: UnknownEvent: The log holds task.invented version 1" in rows[0]
+    assert any("the fact cannot be read: UnknownEvent" in line for line in lines)
+    assert any("nobody" in line for line in lines)
+
+
+async def test_of_much_damage_the_first_offenders_are_named_and_that_there_are_more(sound: Servers) -> None:
+    async with _copy(sound) as name:
+        await _execute(sound, name, UNGUARD)
+        await _execute(sound, name, "UPDATE postcommit.audit SET actor = 'nobody'")
+        await _execute(sound, name, "INSERT INTO postcommit.outbox (event) SELECT event FROM postcommit.ledger")
+        told = json.loads((await asyncio.to_thread(_command, sound, name)).stdout)
+        shown = (await asyncio.to_thread(_command, sound, name, "check")).stdout
+    damaged = {"audit = fold of the log", "nothing is in the ledger and in the outbox at once"}
+    assert damaged == set(told["more"])
+    assert {len(told["invariants"][one]) for one in damaged} == {MOST}
+    assert shown.count(f"and more: only the first {MOST} are named") == 2
 
 
 async def test_a_stream_that_cannot_be_compared_is_not_green(sound: Servers) -> None:
@@ -285,11 +338,11 @@ async def _foreign(client: Nats) -> None:
     await client.jetstream().publish("events.v1.account.registered.evil", b"{}")
 
 
-def _command(servers: Servers, name: str) -> Any:
-    """`postcommit check --json` against a database and the stream."""
+def _command(servers: Servers, name: str, *arguments: str) -> Any:
+    """`postcommit check --json`, or with these arguments, against a database and the stream."""
     addresses = {
         "POSTCOMMIT_POSTGRES": servers.dsn("postcommit", name),
         "POSTCOMMIT_NATS": servers.nats_url("subscriber"),
     }
-    command = [sys.executable, "-m", "infra.cli", "check", "--json"]
+    command = [sys.executable, "-m", "infra.cli", *(arguments or ("check", "--json"))]
     return subprocess.run(command, env=os.environ | addresses, cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from tests.acceptance.running import Running, alive, balanced, ended, history, probe, probes, when
-from tests.waiting import until, until_told
+from tests.acceptance.running import AWAY, Running, balanced, ended, history, probe, probes
+from tests.waiting import alive, until, until_told
 
 LEASE_S = 3.0
 TAKEOVER_S = 5.0
@@ -51,7 +51,7 @@ async def test_a_standby_numbers_on_within_5_s_of_a_frozen_leader_who_does_no_ha
             began = time.monotonic()
             event = (await _posted(client))["events"][0]
             numbered = "SELECT position FROM postcommit.ledger WHERE event = $1"
-            await when(lambda: service.sql(numbered, event), 15)
+            await until_told(lambda: service.sql(numbered, event), 15, AWAY)
             took_s = time.monotonic() - began
             assert await _leader(service) != leader
             ids = [await probe(client) for _ in range(20)]
@@ -129,7 +129,7 @@ async def _leader(service: Running) -> int:
         port = await service.sql(f"SELECT client_port FROM pg_stat_activity WHERE pid = ({LEADER})")
         return next((pid for pid in service.pids("relay") if port and _has_socket(pid, port)), 0)
 
-    return int(await when(found))
+    return await until_told(found, 30, AWAY)
 
 
 def _has_socket(pid: int, port: int) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from tests.acceptance.running import ROLES, SERVERS, Running, alive, balanced, definite, ended, up
-from tests.waiting import until
+from tests.acceptance.running import ROLES, SERVERS, Running, balanced, definite, ended, up
+from tests.waiting import alive, until
 
 TASKS = 500
 ROUNDS = 2

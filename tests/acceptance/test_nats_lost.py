@@ -19,18 +19,17 @@ from nats.js.errors import NotFoundError
 
 from adapters.nats.names import HEAD_BELL, LOG_BELL, durable, queue_bell
 from tests.acceptance.running import (
+    AWAY,
     ROLES,
     Running,
-    alive,
     balanced,
     cpu_s,
     definite,
     ended,
     probes,
     see,
-    when,
 )
-from tests.waiting import until, until_told
+from tests.waiting import alive, until, until_told
 
 OUTCOMES_S = 60.0
 MOST_CPU = 0.2
@@ -76,7 +75,7 @@ async def test_every_role_leaves_when_it_is_asked_to_though_nats_is_away(service
         for pid in asked:
             os.kill(pid, signal.SIGTERM)
         await until(lambda: not any(alive(pid) for pid in asked), 12)
-        await when(lambda: _ready(service), 30)
+        await until_told(lambda: _ready(service), 30, AWAY)
     said = (service.home / "talk.log").read_text()
     assert [name for pid, name in asked.items() if f"{name} {pid} ended with code 0;" not in said] == []
     await service.sound()
@@ -183,10 +182,11 @@ async def _hold_out(service: Running, seconds: float) -> None:
     async with service.client(timeout=2.0) as client:
         async with service.without_nats(), _load(client, 5) as accepted:
             await until_told(lambda: _is_degraded(client))
-            await asyncio.sleep(4)  # connections break, and polling begins
+            await until(lambda: bool(accepted))
+            await ended(client, accepted[:1], 10)  # polling has begun
             used, began = {pid: cpu_s(pid) for pid in service.role_pids}, time.monotonic()
             first = len(accepted)
-            while time.monotonic() < began + seconds - 4:
+            while time.monotonic() < began + seconds:
                 for path in ("/livez", "/readyz"):
                     assert (await client.get(path, timeout=1.0)).status_code == 200
                 await asyncio.sleep(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from tests.acceptance.running import Running, balance, balanced, ended, history, when
-from tests.waiting import until
+from tests.acceptance.running import AWAY, Running, balance, balanced, ended, history
+from tests.waiting import until, until_told
 
 END_THOSE_WHO_WAIT_FOR_ME = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))
@@ -49,7 +49,7 @@ async def test_a_mail_is_tried_again_when_the_mail_server_was_killed(service: Ru
         sink = service.pids("mail")[0]
         with service.frozen(sink):
             task = await _sign_up(client)
-            await when(lambda: _worker_of(service, task))
+            await _worker_of(service, task)
             os.kill(sink, signal.SIGKILL)
         assert [one["status"] for one in await ended(client, [task])] == ["complete"]
         assert (await history(client, task))["attempts"][0]["outcome"] == "stumbled"
@@ -60,10 +60,10 @@ async def test_a_mail_is_tried_again_when_the_mail_server_was_killed(service: Ru
 async def test_a_mail_that_is_sent_again_has_the_same_name(service: Running) -> None:
     """The mail server has the mail; the worker is killed before it can tell of it; another one sends it again."""
     async with service.client() as client:
-        await when(lambda: _greeting(service))
+        await until_told(lambda: _greeting(service), 30, AWAY)
         with service.frozen(service.pids("mail")[0]):
             task = await _sign_up(client)
-            worker = int((await when(lambda: _worker_of(service, task))).rpartition("-")[2])
+            worker = int((await _worker_of(service, task)).rpartition("-")[2])
             holder = await asyncpg.connect(service.told["postgres_admin"])
             holding = holder.transaction()
             await holding.start()
@@ -94,8 +94,9 @@ def _mails(home: Path, task: str) -> list[str]:
 
 
 async def _worker_of(service: Running, task: str) -> str:
+    """Who has the task, as soon as somebody has."""
     query = "SELECT worker FROM postcommit.tasks WHERE id = $1::uuid AND status = 'in_progress'"
-    return str(await service.sql(query, task) or "")
+    return str(await until_told(lambda: service.sql(query, task), 30, AWAY))
 
 
 async def _greeting(service: Running) -> bytes:

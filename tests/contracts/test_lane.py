@@ -149,8 +149,7 @@ async def test_what_waits_is_bounded_by_its_bytes_too() -> None:
 
     lane: Lane[int, int] = Lane(run, size=lambda item: item, flights=1, most=1, backlog_bytes=100)
     doing = [asyncio.create_task(lane.do(size)) for size in (10, 60, 60)]  # the first flies, the others wait
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settled()
     with pytest.raises(Full):
         await lane.do(1)
     gate.set()

@@ -16,7 +16,8 @@ from adapters.nats import consumers, replay
 from adapters.nats.api import call
 from adapters.nats.names import HEAD_BELL, durable, queue_bell
 from adapters.nats.stream import Limits, LogStream
-from infra.embedded.servers import QUEUES, Servers
+from infra.app import QUEUES
+from infra.embedded.servers import Servers
 from tests.waiting import until
 
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_age_s=3_600.0)

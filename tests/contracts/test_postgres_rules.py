@@ -11,11 +11,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from adapters.postgres.database import Database, address
+from adapters.http import audit
+from adapters.postgres.database import Database, engine_of
 from adapters.postgres.kinds import register
 from adapters.postgres.log import PostgresLog
+from adapters.postgres.readers import READERS
 from adapters.postgres.tables import SCHEMA, metadata
 from adapters.postgres.tasks import PostgresTasks
 from domain import task
@@ -116,8 +117,14 @@ async def test_the_migrations_and_the_tables_agree(servers: Servers, dsn: Callab
         assert migrated[part] == declared[part], part
 
 
+async def test_every_reader_has_its_cursor_after_the_migrations(client: Connected) -> None:
+    names = [row["name"] for row in await client.fetch("SELECT name FROM postcommit.cursors")]
+    assert sorted(names) == sorted(["mirror", *READERS])
+    assert audit.READER in READERS
+
+
 async def _described(dsn: str, create: bool) -> dict[str, Any]:
-    engine = create_async_engine(address(dsn))
+    engine = engine_of(dsn, {})
     async with engine.begin() as connection:
         if create:
             await connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain import catalogue, email
+from domain import account, catalogue, email
 from domain.account import EMAIL, NAME, Email, Name, SignUp
+from tests.making import NOON
 
 LABEL = "a" * 63
 LONGEST = f"{'x' * 64}@{LABEL}.{LABEL}.{'a' * 61}"
@@ -75,3 +76,8 @@ def test_what_was_taken_before_is_still_read(address: str, name: str) -> None:
         msgspec.convert(personal, SignUp)
     event = catalogue.load("account.registered", 1, "{}", json.dumps(personal))
     assert msgspec.to_builtins(event) == personal
+
+
+def test_an_account_is_registered_once() -> None:
+    known = account.fold([(account.Registered(email="a@b.org", name="Ada"), NOON)])
+    assert account.register(known, "a@b.org", "Ada") == []

@@ -197,7 +197,7 @@ def test_progress_enters_the_log_in_steps_worth_a_line(before: Any, progress: Pr
     assert task.report(given(*RUNNING, *steps), 2, progress) == []
 
 
-def test_the_errand_of_a_task_is_what_was_asked() -> None:
+def test_a_task_is_what_was_asked() -> None:
     state = given(QUEUED)
     wanted = asked()
     assert (state.kind, state.queue, state.request) == (wanted.kind, wanted.queue, wanted.request)

@@ -50,6 +50,14 @@ def test_an_unknown_setting_is_refused(command: str) -> None:
     assert ran(command, nope="1") == (REFUSED, "", "The environment has unknown settings: POSTCOMMIT_NOPE.\n")
 
 
+@pytest.mark.parametrize("host", ["nonsense", "a..b", "1.2.3.4.5"])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    code, out, said = ran("api", host=host, port="0")
+    assert (code, out) == (REFUSED, "")
+    words = f"The setting host should be an address or a name of this machine, and it is '{host}': "
+    assert said.startswith(words) and said.endswith(".\n") and "Unknown error" not in said, said
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -12,23 +12,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import nats
 import pytest
 from nats.aio.client import Client
 
+from adapters.postgres.database import LIMITS
 from infra.embedded.binaries import User, postgres_bin, postgres_user
+from infra.embedded.child import Command, Failed, spawn, take
 from infra.embedded.home import Refused, free_port, port_is_free
-from infra.embedded.servers import Servers, start_servers
+from infra.embedded.servers import Servers, spawning, start_servers
+from infra.embedded.supervisor import RESERVE_S
+from infra.roles.runs import STOP_TRIES
+from tests.waiting import alive, until, until_told
 
-T = TypeVar("T")
+GONE = (OSError, asyncpg.PostgresError)  # it is being started again
 
 # A stand-in for our roles: the API answers /readyz, the others live, and one that is misconfigured says so.
 SUPERVISOR = """
 import sys
 from pathlib import Path
+from infra.roles import up as roles_up
 from infra.roles.up import Role, up
 
 API = '''
@@ -42,15 +48,27 @@ class Ready(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", int(os.environ["POSTCOMMIT_PORT"])), Ready).serve_forever()
 '''
 LIVE = "import os, time; print(os.environ['POSTCOMMIT_NATS'], os.environ['POSTCOMMIT_LEASE_S']); time.sleep(3600)"
+SLOW = '''
+import signal, sys, time
+def end(*_):
+    time.sleep(float(sys.argv[1]))
+    print("ended by itself")
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+time.sleep(3600)
+'''
 STEP = "import json, os, sys; assert os.environ['POSTCOMMIT_POSTGRES_OWNER']; print(sorted(json.load(sys.stdin)))"
 home, port, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 python = lambda code: (sys.executable, "-u", "-c", code)
 roles = [Role("api", python(API)), Role("relay", python(LIVE)), Role("worker", python(LIVE), count=2)]
+if kind == "slow":
+    roles_up.RESERVE_S = 0.5
+    roles[-1:] = [Role("worker", (*python(SLOW), "1.5")), Role("reader", (*python(SLOW), "3600"))]
 if kind == "workless":
     roles.pop()
 if kind == "misconfigured":
     roles.append(Role("reader", python("print('The setting lease_s is odd.'); raise SystemExit(78)")))
-sys.exit(up(home, port, detach=kind == "detached", steps=[Role("migrate", python(STEP))], roles=roles))
+sys.exit(up(home, port, detach=kind == "detached", steps=[Role("migrate", python(STEP))], roles=roles, grace_s=2.0))
 """
 
 
@@ -60,17 +78,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield running
 
 
-def test_the_servers_keep_their_data_when_they_are_killed(servers: Servers) -> None:
-    sql(servers.dsn(), "CREATE TABLE kept AS SELECT 1 AS one")
-    asyncio.run(_make_stream(servers))
+async def test_the_servers_keep_their_data_when_they_are_killed(servers: Servers) -> None:
+    await sql(servers.dsn(), "CREATE TABLE kept AS SELECT 1 AS one")
+    await _make_stream(servers)
     for server in (servers.postgres, servers.nats):
         before = server.pid
         server.kill()
         assert server.pid == 0
         server.start()
         assert server.pid != before
-    assert sql(servers.dsn(), "SELECT one FROM kept") == 1
-    assert asyncio.run(_streams(servers)) == ["LOG"]
+    assert await sql(servers.dsn(), "SELECT one FROM kept") == 1
+    assert await _streams(servers) == ["LOG"]
 
 
 def test_a_wiped_nats_has_no_streams(servers: Servers) -> None:
@@ -79,22 +97,23 @@ def test_a_wiped_nats_has_no_streams(servers: Servers) -> None:
     assert asyncio.run(_streams(servers)) == []
 
 
-def test_postgres_promises_durability_and_limits_its_users(servers: Servers) -> None:
+async def test_postgres_promises_durability_and_limits_its_users(servers: Servers) -> None:
     for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
-        assert sql(servers.dsn(), f"SHOW {name}") == "on"
-    assert sql(servers.dsn(), "SHOW statement_timeout") == "10s"
-    assert sql(servers.dsn(), "SHOW lock_timeout") == "2s"
-    assert sql(servers.dsn(), "SHOW transaction_timeout") == "0"
+        assert await sql(servers.dsn(), f"SHOW {name}") == "on"
+    assert await sql(servers.dsn(), "SHOW statement_timeout") == LIMITS["statement_timeout"] == "10s"
+    assert await sql(servers.dsn(), "SHOW idle_in_transaction_session_timeout") == "1min"
+    assert await sql(servers.dsn(), "SHOW lock_timeout") == "0", "what waits is the caller's own affair"
+    assert await sql(servers.dsn(), "SHOW transaction_timeout") == "0"
     member = "SELECT pg_has_role('postcommit', 'postcommit_app', 'USAGE') AND NOT rolsuper FROM pg_roles"
-    assert sql(servers.dsn(), f"{member} WHERE rolname = 'postcommit_owner'") is True
-    sql(servers.dsn("postcommit_owner"), "CREATE SCHEMA mine; GRANT USAGE ON SCHEMA mine TO postcommit_app")
+    assert await sql(servers.dsn(), f"{member} WHERE rolname = 'postcommit_owner'") is True
+    await sql(servers.dsn("postcommit_owner"), "CREATE SCHEMA mine; GRANT USAGE ON SCHEMA mine TO postcommit_app")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        sql(servers.dsn(), "CREATE SCHEMA theirs")
+        await sql(servers.dsn(), "CREATE SCHEMA theirs")
 
 
-def test_postgres_lets_nobody_in_without_the_password(servers: Servers) -> None:
+async def test_postgres_lets_nobody_in_without_the_password(servers: Servers) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
-        sql(servers.dsn().replace(servers.home.secrets["postgres"]["postcommit"], "guess"), "SELECT 1")
+        await sql(servers.dsn().replace(servers.home.secrets["postgres"]["postcommit"], "guess"), "SELECT 1")
 
 
 def test_the_mail_sink_ends_cleanly_though_a_client_is_connected(servers: Servers) -> None:
@@ -214,7 +233,7 @@ def test_root_copies_binaries_that_the_user_cannot_reach(tmp_path: Path, monkeyp
     assert isinstance(user, User) and postgres_bin(user) == copied
 
 
-def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp_path: Path) -> None:
+async def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         told = run()
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
@@ -222,12 +241,12 @@ def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp_path:
         for name in ("worker", "api", "postgres", "nats", "mail"):
             killed = run()["pids"][name]
             os.kill(killed[0], signal.SIGKILL)
-            until(lambda: len(run()["pids"][name]) == len(killed) and killed[0] not in run()["pids"][name])  # noqa: B023
-        until(lambda: sql(told["postgres"], "SELECT 1") == 1)
+            await until(lambda: len(run()["pids"][name]) == len(killed) and killed[0] not in run()["pids"][name])  # noqa: B023
+        await until_told(lambda: sql(told["postgres"], "SELECT 1"), away=GONE)
         assert "['auditor', 'client', 'operator', 'worker']" in (tmp_path / "logs/migrate.log").read_text()
         assert told["nats"].replace("subscriber", "relay").split(":")[1] in (tmp_path / "logs/relay.log").read_text()
     assert not (tmp_path / "run.json").exists()
-    until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
+    await until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
 
 
 def test_run_json_names_everything_also_what_has_no_process(tmp_path: Path) -> None:
@@ -237,53 +256,53 @@ def test_run_json_names_everything_also_what_has_no_process(tmp_path: Path) -> N
     assert pids["worker"] == pids["reader"] == [] and len(pids["relay"]) == 1
 
 
-def test_a_killed_supervisor_takes_everything_along_and_the_next_one_starts_at_once(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_takes_everything_along_and_the_next_one_starts_at_once(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         before = run()
-        sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
+        await sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
         os.kill(before["pids"]["supervisor"][0], signal.SIGKILL)
         with supervised(tmp_path) as again:
             after = again()
-            assert sql(after["postgres"], "SELECT one FROM kept") == 1
+            assert await sql(after["postgres"], "SELECT one FROM kept") == 1
             assert {k: v for k, v in after.items() if k != "pids"} == {k: v for k, v in before.items() if k != "pids"}
             assert not any(alive(pid) for pids in before["pids"].values() for pid in pids)
 
 
-def test_a_server_that_is_killed_again_and_again_comes_back(tmp_path: Path) -> None:
+async def test_a_server_that_is_killed_again_and_again_comes_back(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         for name in ("postgres", "nats") * 4:
-            if pids := run()["pids"][name]:
-                os.kill(pids[0], signal.SIGKILL)
-            time.sleep(0.12)  # while it starts: its readiness is being asked for
-        until(lambda: sql(run()["postgres"], "SELECT 1") == 1)
-        until(lambda: len(run()["pids"]["nats"]) == 1)
+            killed = run()["pids"][name]
+            os.kill(killed[0], signal.SIGKILL)
+            await until(lambda: run()["pids"][name] not in ([], killed))  # noqa: B023  # its readiness is being asked for
+        await until_told(lambda: sql(run()["postgres"], "SELECT 1"), away=GONE)
+        await until(lambda: len(run()["pids"]["nats"]) == 1)
 
 
-def test_everything_is_killed_at_once_and_the_next_supervisor_starts(tmp_path: Path) -> None:
+async def test_everything_is_killed_at_once_and_the_next_supervisor_starts(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         before = run()
-        sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
+        await sql(before["postgres"], "CREATE TABLE kept AS SELECT 1 AS one")
         for pids in before["pids"].values():
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
         with supervised(tmp_path) as again:
-            assert sql(again()["postgres"], "SELECT one FROM kept") == 1
+            assert await sql(again()["postgres"], "SELECT one FROM kept") == 1
 
 
-def test_signals_wipe_nats_and_hold_it(tmp_path: Path) -> None:
+async def test_signals_wipe_nats_and_hold_it(tmp_path: Path) -> None:
     with supervised(tmp_path) as run:
         told = run()
         supervisor, port = told["pids"]["supervisor"][0], int(told["nats"].rsplit(":", 1)[1])
         store = tmp_path / "nats/store/jetstream"
         (store / "mark").touch()
         os.kill(supervisor, signal.SIGUSR1)
-        until(lambda: store.exists() and not (store / "mark").exists() and not port_is_free(port))
+        await until(lambda: store.exists() and not (store / "mark").exists() and not port_is_free(port))
         os.kill(supervisor, signal.SIGUSR2)
-        until(lambda: run()["pids"]["nats"] == [] and port_is_free(port))
-        time.sleep(1.0)  # longer than the pause before what has died is started again
+        await until(lambda: run()["pids"]["nats"] == [] and port_is_free(port))
+        await asyncio.sleep(1.0)  # longer than the pause before what has died is started again
         assert port_is_free(port)
         os.kill(supervisor, signal.SIGUSR2)
-        until(lambda: run()["pids"]["nats"] != [] and not port_is_free(port))
+        await until(lambda: run()["pids"]["nats"] != [] and not port_is_free(port))
 
 
 def test_a_used_port_is_refused_in_one_sentence(tmp_path: Path, servers: Servers) -> None:
@@ -308,7 +327,39 @@ def test_a_role_that_is_misconfigured_ends_the_supervisor(tmp_path: Path) -> Non
     assert not (tmp_path / "run.json").exists()
 
 
-def test_a_detached_supervisor_outlives_its_parent(tmp_path: Path) -> None:
+def test_a_role_has_its_grace_and_a_reserve_to_end(tmp_path: Path) -> None:
+    with supervised(tmp_path, "slow"):
+        pass
+    assert "ended by itself" in (tmp_path / "logs/worker.log").read_text()
+    assert "ended by itself" not in (tmp_path / "logs/reader.log").read_text()
+
+
+def test_the_reserve_is_longer_than_a_worker_needs_after_its_grace() -> None:
+    leaves_nats_s = 3
+    assert STOP_TRIES + leaves_nats_s < RESERVE_S
+
+
+def test_who_holds_a_lock_for_long_is_told_once_and_not_waited_for_without_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(
+        name="odd", argv=("/bin/sleep", "60"), log=tmp_path / "odd.log", lock=tmp_path / "locks/odd", cwd=tmp_path
+    )
+    earlier = spawn(command)
+    try:
+        with pytest.raises(Failed, match=f"An earlier odd still runs: process {earlier.pid} holds {command.lock}."):
+            for process in spawning(command, patience_s=1.3):
+                assert process is None
+                time.sleep(0.02)
+    finally:
+        earlier.kill()
+        earlier.wait()
+    told = f"odd waits for an earlier one: process {earlier.pid} holds {command.lock}.\n"
+    assert capfd.readouterr().err == told
+    os.close(take(command.lock))
+
+
+async def test_a_detached_supervisor_outlives_its_parent(tmp_path: Path) -> None:
     port = free_port()
     home = tmp_path / "home"
     parent = supervisor(home, port, "detached")
@@ -318,7 +369,7 @@ def test_a_detached_supervisor_outlives_its_parent(tmp_path: Path) -> None:
     told = json.loads((home / "run.json").read_text())
     opened = opened_to_others(home)
     os.kill(told["pids"]["supervisor"][0], signal.SIGTERM)
-    until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
+    await until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
     assert not (home / "run.json").exists()
     assert opened == []
 
@@ -368,41 +419,13 @@ def supervised(home: Path, kind: str = "attached") -> Iterator[Callable[[], dict
     assert process.returncode in (0, -signal.SIGKILL)
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs: one that has ended and waits to be collected does not."""
+async def sql(dsn: str, statement: str) -> Any:
+    connection = await asyncpg.connect(dsn)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def until(check: Callable[[], bool], patience_s: float = 10.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not _holds(check):
-        assert time.monotonic() < deadline, "It did not come true in time."
-        time.sleep(0.02)
-
-
-def _holds(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except (OSError, asyncpg.PostgresError):  # it is being started again
-        return False
-
-
-def sql(dsn: str, statement: str) -> Any:
-    async def run() -> Any:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return (
-                await connection.fetchval(statement)
-                if statement[:2] in ("SE", "SH")
-                else await connection.execute(statement)
-            )
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
+        asks = statement[:2] in ("SE", "SH")
+        return await (connection.fetchval(statement) if asks else connection.execute(statement))
+    finally:
+        await connection.close()
 
 
 class connected:

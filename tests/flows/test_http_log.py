@@ -13,6 +13,7 @@ from adapters.http.events import frames
 from domain.log import Conflict, Entry, Overloaded
 from tests.flows.conftest import Api, running
 from tests.flows.test_http_tasks import PROBE, assert_problem, complete, fail, requested
+from tests.waiting import until
 
 
 async def test_the_log_is_walked_position_by_position(api: Api) -> None:
@@ -133,7 +134,7 @@ async def test_the_audit_can_be_read_as_soon_as_it_knows(api: Api) -> None:
     async with api.by("auditor") as http, api.by("client", **{"X-Request-ID": "req-9"}) as client:
         task = await requested(client)
         waiting = asyncio.create_task(http.get(f"/v1/audit?after_event={task['events'][0]}&subject={task['stream']}"))
-        await asyncio.sleep(0.1)
+        await until(lambda: UUID(task["events"][0]) in api.app.state.desk.positions._waiters)
         assert not waiting.done()
         await api.number()
         await api.fold("audit")

@@ -16,7 +16,8 @@ from domain.outcome import Done, Error, Progress, Refused
 from domain.probe import KIND
 from domain.task import finish
 from infra.clock import Clock
-from tests.flows.conftest import Api, until
+from tests.flows.conftest import Api
+from tests.waiting import until
 
 PROBE: dict[str, Any] = {"kind": "probe", "request": {}}
 FIELDS = [

@@ -17,9 +17,9 @@ from domain.holding import Change, Held
 from domain.job import Job, Work, Worker
 from domain.kind import AnyKind
 from domain.outcome import Done, Error, Outcome, Progress, Refused, Stumbled
+from domain.record import MOST_JSON
 from domain.task import Status, Task
 from infra.clock import new_id
-from infra.roles.attempt import MOST_RESULT
 from infra.roles.crew import Crew
 from infra.roles.runs import Runs
 from tests import making
@@ -345,11 +345,11 @@ async def too_long(request: Any, job: Job) -> Outcome:
 
 
 async def too_large(request: Any, job: Job) -> Outcome:
-    return Done(result="x" * (MOST_RESULT - 1))  # and two quotes
+    return Done(result="x" * (MOST_JSON - 1))  # and two quotes
 
 
 async def just_fits(request: Any, job: Job) -> Outcome:
-    return Done(result="x" * (MOST_RESULT - 2))
+    return Done(result="x" * (MOST_JSON - 2))
 
 
 async def wrong_type(request: Any, job: Job) -> Any:
@@ -389,7 +389,7 @@ async def refuses(request: Any, job: Job) -> Outcome:
         (too_long, Status.SCHEDULED, "deadline", "longer than 0.05 s"),
         (stumbles, Status.SCHEDULED, "busy", "Later."),
         (refuses, Status.FAILED, "no_account", "There is none."),
-        (too_large, Status.FAILED, "result_too_large", f"{MOST_RESULT + 1} bytes; the most is {MOST_RESULT}"),
+        (too_large, Status.FAILED, "result_too_large", f"{MOST_JSON + 1} bytes; the most is {MOST_JSON}"),
         (wrong_type, Status.FAILED, "bad_outcome", "answered a dict"),
         (no_json, Status.FAILED, "bad_result", "cannot be written as JSON"),
         (nested(65), Status.FAILED, "bad_result", "more than 64 levels"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.app import WORKERS
+from infra.embedded.nats import rights
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,13 @@ def test_every_make_target_of_the_readme_exists():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = re.findall(r"`?make ([a-z-]+)`?", (ROOT / "README.md").read_text())
     assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("role", ["api", "relay", "worker", "reader"])
+def test_what_each_role_needs_of_nats_is_told_as_the_embedded_server_has_it(role):
+    [row] = re.findall(rf"^\| `{role}` \|(.*)\|(.*)\|$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE)
+    publish, _, subscribe = rights(("QUEUE",))[role]
+    assert [set(re.findall(r"`([^`]+)`", cell)) for cell in row] == [set(publish), set(subscribe)]
 
 
 def test_no_two_kinds_of_the_app_have_one_name():

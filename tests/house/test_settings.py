@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.settings import BadSetting, Settings, load, masked
+from infra.settings import RANGES, BadSetting, Settings, load, masked
 
 
 def test_the_environment_comes_before_the_file(tmp_path):
@@ -21,9 +21,26 @@ def test_without_anything_the_defaults_hold():
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"POSTCOMMIT_PORT": "eighty"}, "The setting port should be a int, and it is 'eighty'."),
+        ({"POSTCOMMIT_PORT": "eighty"}, "The setting port should be a whole number, and it is 'eighty'."),
         ({"POSTCOMMIT_PORT": "65536"}, "The setting port should be from 0 to 65535, and it is 65536."),
         ({"POSTCOMMIT_PORT": "-1"}, "The setting port should be from 0 to 65535, and it is -1."),
+        ({"POSTCOMMIT_LEASE_S": "long"}, "The setting lease_s should be a number, and it is 'long'."),
+        ({"POSTCOMMIT_LEASE_S": "nan"}, "The setting lease_s should be from 1 to 86400, and it is nan."),
+        ({"POSTCOMMIT_LEASE_S": "inf"}, "The setting lease_s should be from 1 to 86400, and it is inf."),
+        ({"POSTCOMMIT_SLOTS": "0"}, "The setting slots should be from 1 to 10000, and it is 0."),
+        ({"POSTCOMMIT_POOL": "0"}, "The setting pool should be from 1 to 1000, and it is 0."),
+        ({"POSTCOMMIT_BACKLOG": "-1"}, "The setting backlog should be from 1 to 10000000, and it is -1."),
+        ({"POSTCOMMIT_REFILL": "0"}, "The setting refill should be from 1 to 1000000000, and it is 0."),
+        ({"POSTCOMMIT_GRACE_S": "-1"}, "The setting grace_s should be from 0 to 3600, and it is -1.0."),
+        ({"POSTCOMMIT_UNHEARD_S": "0"}, "The setting unheard_s should be from 0.5 to 100, and it is 0.0."),
+        ({"POSTCOMMIT_NATS_REPLICAS": "6"}, "The setting nats_replicas should be from 1 to 5, and it is 6."),
+        ({"POSTCOMMIT_NATS_MAX_AGE_S": "nan"}, "The setting nats_max_age_s should be from 0 to .*, and it is nan."),
+        ({"POSTCOMMIT_NATS_MAX_BYTES": "-1"}, "The setting nats_max_bytes should be from 0 to .*, and it is -1."),
+        (
+            {"POSTCOMMIT_HEARTBEAT_S": "6"},
+            "heartbeat_s should be at most half of lease_s, which is 10.0, and it is 6.0.",
+        ),
+        ({"POSTCOMMIT_LEASE_S": "5"}, "heartbeat_s should be at most half of lease_s, which is 5.0, and it is 3.0."),
         ({"POSTCOMMIT_LOG_LEVEL": "loud"}, "The setting log_level should be one of .*, and it is 'loud'."),
         ({"POSTCOMMIT_CONFIG": "/does/not/exist"}, "cannot be read"),
         ({"POSTCOMMIT_NOPE": "1", "POSTCOMMIT_ODD": "1"}, "unknown settings: POSTCOMMIT_NOPE, POSTCOMMIT_ODD."),
@@ -54,6 +71,8 @@ def test_a_wrong_setting_is_refused_with_its_value(environ, words):
         {"POSTCOMMIT_POSTGRES": "postgres://me@/x?host=/run/postgresql"},
         {"POSTCOMMIT_POSTGRES_OWNER": ""},
         {"POSTCOMMIT_PORT": "0"},
+        {"POSTCOMMIT_LEASE_S": "6"},
+        {"POSTCOMMIT_NATS_MAX_BYTES": "0", "POSTCOMMIT_NATS_MAX_AGE_S": "0", "POSTCOMMIT_GRACE_S": "0"},
         {"POSTCOMMIT_TEST_SEED": "1", "PATH": "/bin", "POSTCOMMITTED": "1"},
     ],
 )
@@ -61,12 +80,27 @@ def test_what_can_be_used_is_taken(environ):
     load(environ)
 
 
-@pytest.mark.parametrize(("line", "word"), [(b"prot = 1", "prot"), (b"port = inf", "inf"), (b"\xff", "cannot be read")])
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b"prot = 1", "prot"),
+        (b"port = inf", "inf"),
+        (b"slots = 4.7", "slots should be a whole number, and it is 4.7."),
+        (b"pool = true", "pool should be a whole number, and it is True."),
+        (b"queues = 5", "queues should be a list, and it is 5."),
+        (b"\xff", "cannot be read"),
+    ],
+)
 def test_what_is_wrong_in_the_file_is_refused(tmp_path, line, word):
     file = tmp_path / "settings.toml"
     file.write_bytes(line)
     with pytest.raises(BadSetting, match=word):
         load({"POSTCOMMIT_CONFIG": str(file)})
+
+
+def test_every_number_has_its_range():
+    numbers = {name for name in Settings.__dataclass_fields__ if isinstance(getattr(Settings(), name), int | float)}
+    assert set(RANGES) == numbers
 
 
 def test_passwords_are_masked():

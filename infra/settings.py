@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
@@ -34,6 +35,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
 WORDS = {int: "a whole number", float: "a number", str: "a text"}
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
+BEATS = 0.3  # of a lease: two may be missed
 OF_TESTS = "POSTCOMMIT_TEST_"  # variables that begin so are no settings
 
 
@@ -72,22 +74,25 @@ class Settings:
 def load(environ: dict[str, str] | None = None) -> Settings:
     """Read the settings.
 
-    Raises BadSetting for an unknown name, or a value that cannot be one of the field."""
+    An unknown variable is told on stderr and left aside: an orchestrator may have set it for a purpose of its own.
+    Raises BadSetting for an unknown name in the file, or a value that cannot be one of the field."""
     environ = dict(os.environ) if environ is None else environ
     names = {f.name: f"POSTCOMMIT_{f.name.upper()}" for f in fields(Settings)}
-    _require_known(environ, {*names.values(), FILE})
+    _tell_unknown(environ, {*names.values(), FILE})
     given = _file(environ[FILE], names.keys()) if environ.get(FILE) else {}
     given |= {name: environ[variable] for name, variable in names.items() if variable in environ}
     hints = get_type_hints(Settings)
     settings = replace(Settings(), **{name: _typed(name, value, hints[name]) for name, value in given.items()})
+    if "heartbeat_s" not in given:  # it goes with the lease
+        settings = replace(settings, heartbeat_s=min(settings.heartbeat_s, BEATS * settings.lease_s))
     _require_usable(settings)
     return settings
 
 
-def _require_known(environ: Mapping[str, str], known: Set[str]) -> None:
+def _tell_unknown(environ: Mapping[str, str], known: Set[str]) -> None:
     ours = {name for name in environ if name.startswith("POSTCOMMIT_") and not name.startswith(OF_TESTS)}
     if unknown := sorted(ours - known):
-        raise BadSetting(f"The environment has unknown settings: {', '.join(unknown)}.")
+        print(f"The environment has unknown settings, which change nothing: {', '.join(unknown)}.", file=sys.stderr)
 
 
 def _file(path: str, known: Set[str]) -> dict[str, Any]:

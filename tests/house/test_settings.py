@@ -40,10 +40,12 @@ def test_without_anything_the_defaults_hold():
             {"POSTCOMMIT_HEARTBEAT_S": "6"},
             "heartbeat_s should be at most half of lease_s, which is 10.0, and it is 6.0.",
         ),
-        ({"POSTCOMMIT_LEASE_S": "5"}, "heartbeat_s should be at most half of lease_s, which is 5.0, and it is 3.0."),
+        (
+            {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "3"},
+            "heartbeat_s should be at most half of lease_s, which is 5.0, and it is 3.0.",
+        ),
         ({"POSTCOMMIT_LOG_LEVEL": "loud"}, "The setting log_level should be one of .*, and it is 'loud'."),
         ({"POSTCOMMIT_CONFIG": "/does/not/exist"}, "cannot be read"),
-        ({"POSTCOMMIT_NOPE": "1", "POSTCOMMIT_ODD": "1"}, "unknown settings: POSTCOMMIT_NOPE, POSTCOMMIT_ODD."),
         (
             {"POSTCOMMIT_NATS": "garbage"},
             "nats should begin with nats:// or tls:// and name a host, and it is 'garbage'.",
@@ -109,3 +111,13 @@ def test_passwords_are_masked():
     )
     assert "hunter2" not in str(shown)
     assert shown["postgres"] == "postgresql://me:***@db/x"
+
+
+@pytest.mark.parametrize(("lease_s", "heartbeat_s"), [("2", 0.6), ("10", 3.0), ("60", 3.0)])
+def test_the_heartbeat_goes_with_the_lease_where_nothing_else_is_said(lease_s, heartbeat_s):
+    assert load({"POSTCOMMIT_LEASE_S": lease_s}).heartbeat_s == pytest.approx(heartbeat_s)
+
+
+def test_unknown_variables_are_told_and_change_nothing(capsys):
+    assert load({"POSTCOMMIT_NOPE": "1", "POSTCOMMIT_ODD": "1"}) == load({})
+    assert "which change nothing: POSTCOMMIT_NOPE, POSTCOMMIT_ODD." in capsys.readouterr().err

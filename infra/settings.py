@@ -84,7 +84,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     hints = get_type_hints(Settings)
     settings = replace(Settings(), **{name: _typed(name, value, hints[name]) for name, value in given.items()})
     if "heartbeat_s" not in given:  # it goes with the lease
-        settings = replace(settings, heartbeat_s=min(settings.heartbeat_s, BEATS * settings.lease_s))
+        shorter = max(BEATS * settings.lease_s, RANGES["heartbeat_s"][0])
+        settings = replace(settings, heartbeat_s=min(settings.heartbeat_s, shorter))
     _require_usable(settings)
     return settings
 

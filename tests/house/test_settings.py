@@ -113,7 +113,7 @@ def test_passwords_are_masked():
     assert shown["postgres"] == "postgresql://me:***@db/x"
 
 
-@pytest.mark.parametrize(("lease_s", "heartbeat_s"), [("2", 0.6), ("10", 3.0), ("60", 3.0)])
+@pytest.mark.parametrize(("lease_s", "heartbeat_s"), [("1", 0.5), ("2", 0.6), ("10", 3.0), ("60", 3.0)])
 def test_the_heartbeat_goes_with_the_lease_where_nothing_else_is_said(lease_s, heartbeat_s):
     assert load({"POSTCOMMIT_LEASE_S": lease_s}).heartbeat_s == pytest.approx(heartbeat_s)
 

@@ -113,7 +113,8 @@ async def _kill(service: Running, disk: Path) -> None:
     def left() -> list[int]:
         found = [pid for pid in _processes() if _works_in(pid, disk)]
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended since
+                os.kill(pid, signal.SIGKILL)
         return found
 
     await until(lambda: not left(), 30)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
-from domain import account, task
+from domain import task
 from domain.log import Event, Recorded
 
 
@@ -17,8 +17,10 @@ def counts(recorded: Iterable[Recorded]) -> Counter[str]:
 
 
 def _of(event: Event) -> list[str]:
+    if not isinstance(event, task.Event):
+        return []
     match event:
-        case task.Queued(asked=task.Asked()) | task.Scheduled():
+        case task.Queued(asked=task.Asked()) | task.Scheduled(asked=task.Asked()) | task.Waiting():
             return ["accepted"]
         case task.Completed():
             return ["complete"]
@@ -26,9 +28,9 @@ def _of(event: Event) -> list[str]:
             return ["failed"]
         case task.Cancelled():
             return ["cancelled"]
-        case task.Queued() | task.Started() | task.Progressed() | task.Stumbled() | task.Rescued():
+        case task.Queued() | task.Scheduled() | task.Started() | task.Progressed() | task.Stumbled() | task.Rescued():
             return []
-        case task.CancelRequested() | task.Retried() | account.Registered():
+        case task.CancelRequested() | task.Retried():
             return []
         case _:
             assert_never(event)

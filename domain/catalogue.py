@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, task
+from domain import account, item, order, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -13,6 +13,7 @@ from domain.record import personal_fields, split
 TYPES: dict[str, type[Event]] = {
     "task.queued": task.Queued,
     "task.scheduled": task.Scheduled,
+    "task.waiting": task.Waiting,
     "task.started": task.Started,
     "task.progressed": task.Progressed,
     "task.stumbled": task.Stumbled,
@@ -23,6 +24,12 @@ TYPES: dict[str, type[Event]] = {
     "task.cancelled": task.Cancelled,
     "task.retried": task.Retried,
     "account.registered": account.Registered,
+    "item.created": item.Created,
+    "item.changed": item.Changed,
+    "item.deleted": item.Deleted,
+    "order.created": order.Created,
+    "order.confirmed": order.Confirmed,
+    "order.recorded": order.Recorded,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}
@@ -54,6 +61,8 @@ def dump(event: Event) -> tuple[str, bytes, bytes | None]:
     if asked is not None:  # the request's personal part is one level down
         whole = {f: getattr(event, f) for f in event.__struct_fields__ if f != "asked"}
         rest, personal = split(msgspec.structs.asdict(asked), ("personal",))
+        if not asked.needs:
+            del rest["needs"]  # as older programs know it
         secret = personal["personal"] or None
         return name, ENCODER.encode(whole | {"asked": rest}), ENCODER.encode(secret) if secret else None
     marked = PERSONAL[name]

@@ -15,11 +15,17 @@ from domain.task import Asked, Task
 NewId = Callable[[], UUID]
 
 
-def asked(kind: AnyKind, request: dict[str, object], by: str) -> Asked:
+def asked(kind: AnyKind, request: dict[str, object], by: str, needs: tuple[UUID, ...] = ()) -> Asked:
     """The request of a task, its personal part apart."""
     rest, personal = split(request, kind.personal)
     return Asked(
-        kind=kind.name, queue=kind.queue, request=rest, personal=personal, max_attempts=kind.max_attempts, by=by
+        kind=kind.name,
+        queue=kind.queue,
+        request=rest,
+        personal=personal,
+        max_attempts=kind.max_attempts,
+        by=by,
+        needs=needs,
     )
 
 
@@ -61,11 +67,11 @@ def entry(
     """The facts together with the tasks that they cause."""
     all_facts, tasks = list(facts), []
     for fact in facts:
-        for id, kind, request in follow(fact):
-            meta = _caused(fact)
-            more, state = new_task(id, asked(kinds[kind], request, fact.meta.actor), meta, now, new_id)
+        for one in follow(fact):
+            request = asked(kinds[one.kind], one.request, fact.meta.actor, one.needs)
+            more, state = new_task(one.id, request, caused(fact), now, new_id)
             all_facts += more
-            tasks.append((id, state))
+            tasks.append((one.id, state))
     return Entry(tuple(all_facts), tuple(tasks), once=once)
 
 
@@ -82,7 +88,8 @@ def once(entry: Entry, once: Once | None) -> Entry:
     return replace(entry, once=once)
 
 
-def _caused(fact: Fact) -> Meta:
+def caused(fact: Fact) -> Meta:
+    """The meta of what follows from a fact."""
     meta = fact.meta
     return Meta(
         actor=meta.actor,

@@ -6,7 +6,10 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from domain.kind import AnyKind
+from domain.log import Meta
 from domain.outcome import Outcome
+
+NOBODY = Meta(actor="worker")
 
 
 class Report(Protocol):
@@ -21,6 +24,7 @@ class Job:
     id: UUID
     attempt: int  # 1, 2, …
     report: Report
+    meta: Meta = NOBODY  # for what the work itself writes to the log
 
 
 Work = Callable[[Any, Job], Awaitable[Outcome]]

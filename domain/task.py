@@ -2,13 +2,15 @@
 
              requested
                  │
-                 ├───▶ scheduled ──▶ queued ──▶ in_progress ──▶ complete
-                 │     (due later)    ▲ ▲            │  │
-                 └────────────────────┘ │  rescued   │  └──▶ failed   (refused, or no attempt left)
-                           ▲            └────────────┤
-                           └── stumbled, due again ──┘
+                 ├─▶ waiting ────────┐     (needs others; released when all of them are complete)
+                 │      │            ▼
+                 ├──────┴─▶ scheduled ──▶ queued ──▶ in_progress ──▶ complete
+                 │          (due later)    ▲ ▲            │  │
+                 └─────────────────────────┘ │  rescued   │  └──▶ failed   (refused, or no attempt left)
+                                ▲            └────────────┤
+                                └── stumbled, due again ──┘
 
-       cancelled: from scheduled and queued at once; from in_progress by request, confirmed by the worker
+       cancelled: from waiting, scheduled and queued at once; from in_progress by request, confirmed by the worker
 
 Every decision takes the task as the log tells it and answers with the events that follow; deciding the same thing
 twice answers with none, because messages arrive at least once. `turn` is the fence: the number of this delivery. A
@@ -34,10 +36,11 @@ STEP = 0.05  # the smallest progress worth a line in the log
 # What is said of a task.
 
 
-class CancelRequest(Record, frozen=True):
+class CancelRequest(Record, frozen=True, omit_defaults=True):
     at: datetime
     by: str
     reason: str
+    cause: UUID | None = None  # the needed task that failed or was cancelled
 
 
 class Asked(Record, frozen=True):
@@ -50,6 +53,7 @@ class Asked(Record, frozen=True):
     max_attempts: int
     by: str
     retry_of: UUID | None = None
+    needs: tuple[UUID, ...] = ()  # tasks that must be complete before
 
 
 # What happened. Names and fields are stored for ever: change them by adding, never by editing.
@@ -62,8 +66,17 @@ class Queued(Record, frozen=True):
 
 
 class Scheduled(Record, frozen=True):
+    """Due later. Carries the request where it is the first of its stream."""
+
     due_at: datetime
+    asked: Asked | None = None
+
+
+class Waiting(Record, frozen=True):
+    """Needs others. Always the first of its stream."""
+
     asked: Asked
+    due_at: datetime | None = None
 
 
 class Started(Record, frozen=True):
@@ -105,9 +118,10 @@ class CancelRequested(Record, frozen=True):
     reason: str = ""
 
 
-class Cancelled(Record, frozen=True):
+class Cancelled(Record, frozen=True, omit_defaults=True):
     by: str
     reason: str = ""
+    cause: UUID | None = None
 
 
 class Retried(Record, frozen=True):
@@ -119,6 +133,7 @@ class Retried(Record, frozen=True):
 Event = (
     Queued
     | Scheduled
+    | Waiting
     | Started
     | Progressed
     | Stumbled
@@ -135,6 +150,7 @@ Event = (
 
 class Status(StrEnum):
     UNKNOWN = "unknown"
+    WAITING = "waiting"
     SCHEDULED = "scheduled"
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -169,6 +185,7 @@ class Task(Record, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     by: str = ""
+    needs: tuple[UUID, ...] = ()
     retry_of: UUID | None = None
     retried_as: UUID | None = None
     cancel_requested: CancelRequest | None = None
@@ -179,11 +196,12 @@ def evolve(task: Task, event: Event, at: datetime) -> Task:
     task = replace(task, version=task.version + 1)
     match event:
         case Queued(asked=asked):
-            if asked is None:
-                return replace(task, status=Status.QUEUED, worker=None)
-            return replace(_asked(task, asked, at), status=Status.QUEUED, due_at=at)
+            task = _asked(task, asked, at)
+            return replace(task, status=Status.QUEUED, due_at=task.due_at or at, worker=None)
         case Scheduled(due_at=due_at, asked=asked):
             return replace(_asked(task, asked, at), status=Status.SCHEDULED, due_at=due_at)
+        case Waiting(asked=asked, due_at=due_at):
+            return replace(_asked(task, asked, at), status=Status.WAITING, due_at=due_at)
         case Started(turn=turn, attempt=attempt, worker=worker):
             return replace(
                 task, status=Status.IN_PROGRESS, turn=turn, attempt=attempt, worker=worker, started_at=at, progress=None
@@ -211,8 +229,8 @@ def evolve(task: Task, event: Event, at: datetime) -> Task:
             return replace(task, status=Status.FAILED, error=error, progress=None, finished_at=at, worker=None)
         case CancelRequested(by=by, reason=reason):
             return replace(task, cancel_requested=CancelRequest(at=at, by=by, reason=reason))
-        case Cancelled(by=by, reason=reason):
-            asked_for = task.cancel_requested or CancelRequest(at=at, by=by, reason=reason)
+        case Cancelled(by=by, reason=reason, cause=cause):
+            asked_for = task.cancel_requested or CancelRequest(at=at, by=by, reason=reason, cause=cause)
             return replace(
                 task, status=Status.CANCELLED, cancel_requested=asked_for, progress=None, finished_at=at, worker=None
             )
@@ -222,7 +240,9 @@ def evolve(task: Task, event: Event, at: datetime) -> Task:
             assert_never(event)
 
 
-def _asked(task: Task, asked: Asked, at: datetime) -> Task:
+def _asked(task: Task, asked: Asked | None, at: datetime) -> Task:
+    if asked is None:
+        return task
     return replace(
         task,
         kind=asked.kind,
@@ -231,6 +251,7 @@ def _asked(task: Task, asked: Asked, at: datetime) -> Task:
         personal=asked.personal,
         max_attempts=asked.max_attempts,
         by=asked.by,
+        needs=asked.needs,
         retry_of=asked.retry_of,
         created_at=at,
     )
@@ -248,9 +269,11 @@ def fold(events: Iterable[tuple[Event, datetime]], task: Task | None = None) -> 
 
 
 def ask(task: Task, asked: Asked, now: datetime, due_at: datetime | None = None) -> list[Event]:
-    """Request the task: queued at once, or scheduled where it is due later."""
+    """Request the task: queued at once, scheduled where it is due later, waiting where it needs others."""
     if task.status is not Status.UNKNOWN:
         return []
+    if asked.needs:
+        return [Waiting(asked=asked, due_at=due_at)]
     return [Scheduled(due_at=due_at, asked=asked)] if due_at is not None and due_at > now else [Queued(asked=asked)]
 
 
@@ -318,7 +341,7 @@ def _again(task: Task, lost: bool) -> list[Event]:
 def cancel(task: Task, by: str, reason: str = "") -> list[Event]:
     """Cancel at once what nobody holds; ask the holder otherwise. An ended task stays as it is."""
     match task.status:
-        case Status.SCHEDULED | Status.QUEUED:
+        case Status.WAITING | Status.SCHEDULED | Status.QUEUED:
             return [Cancelled(by=by, reason=reason)]
         case Status.IN_PROGRESS if task.cancel_requested is None:
             return [CancelRequested(by=by, reason=reason)]
@@ -332,16 +355,18 @@ def retry(task: Task, new: UUID) -> list[Event]:
     return [Retried(task=new)] if retryable else []
 
 
-def asked_again(task: Task, old: UUID, by: str) -> Asked:
-    """The request of a task that does the work of `old` again."""
+def asked_again(task: Task, old: UUID, needs: tuple[UUID, ...]) -> Asked:
+    """The request of a task that does the work of `old` again. It belongs to whoever asked for the old one, who can so
+    follow `retried_as`."""
     return Asked(
         kind=task.kind,
         queue=task.queue,
         request=task.request,
         personal=task.personal,
         max_attempts=task.max_attempts,
-        by=by,
+        by=task.by,
         retry_of=old,
+        needs=needs,
     )
 
 

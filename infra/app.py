@@ -1,33 +1,47 @@
 """It all comes together here: the kinds and what does their work. A new kind is one line in WORKERS."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
 
 from adapters.tools.smtp import Send, domain_of, smtp
+from adapters.tools.webhook import Post, webhook
+from adapters.workers.analytics_record import analytics_record
+from adapters.workers.email_order_confirmation import email_order_confirmation
 from adapters.workers.email_welcome import email_welcome
 from adapters.workers.probe import probe
-from domain import account, email
-from domain.account import Account
+from adapters.workers.warehouse_notify import warehouse_notify
+from domain import analytics, confirmation, email, warehouse
 from domain.job import Work, Worker
 from domain.kind import AnyKind
-from domain.log import Log, stream_of
+from domain.log import Log
 from domain.probe import KIND as PROBE
+from infra.clock import Clock
 from infra.settings import Settings
+from infra.stories import Stories
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What workers hold in their hands."""
 
-    read_account: Callable[[UUID], Awaitable[Account]]
+    stories: Stories
     send: Send
     mail_domain: str
+    post: Post
+    warehouse: str  # the address of the warehouse
 
 
 WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
     (PROBE, lambda _: probe),
-    (email.KIND, lambda tools: email_welcome(tools.read_account, tools.send, tools.mail_domain)),
+    (email.KIND, lambda tools: email_welcome(tools.stories.account, tools.send, tools.mail_domain)),
+    (
+        confirmation.KIND,
+        lambda tools: email_order_confirmation(
+            tools.stories.order, tools.stories.account, tools.send, tools.mail_domain
+        ),
+    ),
+    (warehouse.KIND, lambda tools: warehouse_notify(tools.stories.order, tools.post, tools.warehouse)),
+    (analytics.KIND, lambda tools: analytics_record(tools.stories.record)),
 )
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
 QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
@@ -35,16 +49,11 @@ QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
 
 def workers(settings: Settings, log: Log) -> dict[str, Worker]:
     """Every kind's worker, with its tools in its hands."""
-    tools = Tools(read_account(log), smtp(settings.smtp, settings.mail_from), domain_of(settings.mail_from))
+    tools = Tools(
+        stories=Stories(log, Clock()),
+        send=smtp(settings.smtp, settings.mail_from),
+        mail_domain=domain_of(settings.mail_from),
+        post=webhook(settings.webhook_secret, settings.webhook_private),
+        warehouse=settings.webhook_url,
+    )
     return {kind.name: Worker(kind, work(tools)) for kind, work in WORKERS}
-
-
-def read_account(log: Log) -> Callable[[UUID], Awaitable[Account]]:
-    """Reads an account from its stream; an unknown one has version 0."""
-
-    async def read(id: UUID) -> Account:
-        recorded = await log.read(stream_of("account", id))
-        facts = [(r.fact.event, r.fact.at) for r in recorded if isinstance(r.fact.event, account.Event)]
-        return account.fold(facts)
-
-    return read

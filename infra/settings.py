@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from domain import warehouse
 from infra.exits import Refused
 
 SCHEMES = {  # of the addresses, which may carry a password
@@ -32,7 +33,10 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "backlog": (1, 10**7),
     "refill": (1, 10**9),
 }
-WORDS = {int: "a whole number", float: "a number", str: "a text"}
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+TRUTH = {"true": True, "1": True, "false": False, "0": False}
+SECRETS = frozenset({"webhook_secret"})
+SIGNING = re.compile(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}")
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
 BEATS = 0.3  # of a lease: two may be missed
@@ -58,6 +62,10 @@ class Settings:
     smtp: str = "smtp://127.0.0.1:25"
     mail_from: str = "postcommit <noreply@example.com>"
     mail_dir: str = ""  # embedded mode only: where the mail sink writes, so that GET /v1/mail can read it
+    webhook_url: str = ""  # of the warehouse, for orders that name no other address
+    webhook_secret: str = ""  # "whsec_" and base64: signs every notice
+    webhook_private: bool = False  # whether notices may go to private networks, and by http
+    notices_dir: str = ""  # embedded mode only: where the webhook sink writes, so that GET /v1/notices can read it
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     queues: tuple[str, ...] = ()  # of a worker; empty means every queue
     slots: int = 16  # tasks that one worker process runs at once
@@ -112,6 +120,8 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
             return _number(value, kind)
         if kind is str:
             return str(value)
+        if kind is bool:
+            return _truth(value)
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else tuple(value)
         )
@@ -123,6 +133,14 @@ def _number(value: Any, kind: type[int] | type[float]) -> int | float:
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):  # a file has types of its own
         raise TypeError("It is of another type.")
     return kind(value)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if (found := TRUTH.get(str(value).lower())) is None:
+        raise ValueError("It is neither.")
+    return found
 
 
 def _require_usable(settings: Settings) -> None:
@@ -141,10 +159,18 @@ def _require_usable(settings: Settings) -> None:
             f"The setting heartbeat_s should be at most half of lease_s, which is {settings.lease_s}, "
             f"and it is {settings.heartbeat_s}."
         )
+    _require_webhook(settings)
     if settings.log_level.lower() not in LEVELS:
         raise BadSetting(
             f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."
         )
+
+
+def _require_webhook(settings: Settings) -> None:
+    if settings.webhook_url and (wrong := warehouse.flaw(settings.webhook_url, settings.webhook_private)):
+        raise BadSetting(f"The setting webhook_url cannot be {settings.webhook_url!r}: {wrong}.")
+    if settings.webhook_url and not SIGNING.fullmatch(settings.webhook_secret):
+        raise BadSetting("The setting webhook_secret should be whsec_ and 24 to 64 bytes as base64.")
 
 
 def _is_address(value: str, schemes: Sequence[str]) -> bool:
@@ -159,7 +185,13 @@ def _is_address(value: str, schemes: Sequence[str]) -> bool:
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings as a dictionary fit to be shown: passwords in addresses are replaced by ***."""
     shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return {name: mask(value) if name in SCHEMES else value for name, value in shown.items()}
+    return {name: _shown(name, value) for name, value in shown.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in SECRETS:
+        return "***" if value else ""
+    return mask(value) if name in SCHEMES else value
 
 
 def mask(address: str) -> str:

@@ -1,5 +1,8 @@
 """Accounts: somebody signs up; the welcome email follows in the same transaction."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from litestar import Response, post
 from litestar.params import FromPath
 
@@ -8,14 +11,16 @@ from adapters.http.body import json_of
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.origin import meta
-from adapters.http.problems import Problem, invalid
+from adapters.http.page import Limit, Text, limited, page
+from adapters.http.problems import invalid
 from adapters.http.shape import flaws
-from adapters.http.shown import ENCODER, etag, id_of, matches, ok, tags
+from adapters.http.shown import ENCODER, id_of
+from adapters.http.things import read, shown, streams, written
 from adapters.http.write import claim, write
 from domain import account, compose
 from domain.access import Right
 from domain.account import Account
-from domain.log import Answer, stream_of
+from domain.log import Answer, Recorded
 
 
 @post("/v1/accounts", opt=needs(Right.WRITE))
@@ -28,26 +33,34 @@ async def register(request: Call) -> Response[bytes]:
     events = account.register(Account(), body["email"], body["name"])
     facts = compose.of_thing(id, 0, events, meta(request, service), now, service.new_id)
     entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
-    written = {"tasks": [task for task, _ in entry.tasks], "events": [fact.id for fact in entry.facts]}
-    shown = _shown(str(id), account.fold((event, now) for event in events)) | written
-    return await write(service, entry, Answer(201, ENCODER.encode(shown), f"/v1/accounts/{id}"), claim(request, body))
+    told = _shown(id, account.fold((event, now) for event in events)) | written(entry)
+    return await write(service, entry, Answer(201, ENCODER.encode(told), f"/v1/accounts/{id}"), claim(request, body))
 
 
 @get("/v1/accounts/{id:str}", opt=needs(Right.READ_ACCOUNTS))
 async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An account. A client sees those that it has made."""
     known = id_of(id)
-    recorded = await desk(request).service.log.read(stream_of("account", known))
-    if not recorded or not request.user.sees(recorded[0].fact.meta.actor):
-        raise Problem("not-found", f"There is no account {known}.")
-    found = account.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, account.Event))
-    tag = {"ETag": etag(found.version)}
-    if matches(tag["ETag"], tags(request, "if-none-match")):
-        return Response(b"", status_code=304, headers=tag)
-    return ok(_shown(str(known), found), tag)
+    found = _folded(await read(request, "account", known))
+    return shown(request, _shown(known, found), found.version)
 
 
-def _shown(id: str, found: Account) -> dict[str, object]:
+@get("/v1/accounts", opt=needs(Right.READ_ACCOUNTS))
+async def list_accounts(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
+    """Accounts, newest first. A client sees those that it has made."""
+    found, following = await streams(request, "account.registered", after, limited(limit))
+    return page([_shown(_id(recorded), _folded(recorded)) for recorded in found], following, request)
+
+
+def _folded(recorded: Sequence[Recorded]) -> Account:
+    return account.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, account.Event))
+
+
+def _id(recorded: Sequence[Recorded]) -> UUID:
+    return UUID(recorded[0].fact.stream.removeprefix("account-"))
+
+
+def _shown(id: UUID, found: Account) -> dict[str, object]:
     return {
         "id": id,
         "email": found.email,

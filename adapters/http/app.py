@@ -3,7 +3,21 @@
 from litestar import Litestar
 from litestar.datastructures import State
 
-from adapters.http import accounts, audit, balance, changes, events, health, history, listing, mail, tasks
+from adapters.http import (
+    accounts,
+    audit,
+    balance,
+    changes,
+    events,
+    health,
+    history,
+    items,
+    listing,
+    mail,
+    notices,
+    orders,
+    tasks,
+)
 from adapters.http.auth import Guard
 from adapters.http.body import MOST_BODY
 from adapters.http.desk import desk_for
@@ -16,7 +30,17 @@ ROUTES = (
     health.live,
     health.ready,
     accounts.register,
+    accounts.list_accounts,
     accounts.see,
+    items.create_item,
+    items.list_items,
+    items.see_item,
+    items.change_item,
+    items.delete_item,
+    orders.create_order,
+    orders.list_orders,
+    orders.see_order,
+    orders.confirm_order,
     tasks.create,
     tasks.create_many,
     tasks.see,
@@ -30,11 +54,12 @@ ROUTES = (
     balance.balance,
 )
 MAIL = (mail.list_mail, mail.see_mail)
+NOTICES = (notices.list_notices,)
 
 
 def create_app(service: Service) -> Litestar:
     """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
-    routes = [*ROUTES, *(MAIL if service.mail else ())]
+    routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
     return Litestar(
         route_handlers=[options(routes), *routes],
         state=State({"desk": desk_for(service)}),

@@ -14,7 +14,7 @@ from adapters.http.problems import Problem, invalid
 from adapters.http.shape import flaws
 from adapters.http.shown import accepted_json, etag_of, id_of, matches, ok, strong_tags
 from adapters.http.write import Claim, answered, claim, decide, write
-from domain import compose, task
+from domain import again, compose, task
 from domain.access import Right
 from domain.log import Answer, Entry
 from domain.task import Status
@@ -39,7 +39,8 @@ async def cancel(request: Call, id: FromPath[str]) -> Response[bytes]:
 
 @post("/v1/tasks/{id:str}/retry", opt=needs(Right.WRITE))
 async def retry(request: Call, id: FromPath[str]) -> Response[bytes]:
-    """Do the work of a failed or cancelled task again, in a new task. 409 where that cannot be, or was done before."""
+    """Do the work of a failed or cancelled task again, in a new task, together with the tasks that waited for it. 409
+    where that cannot be, or was done before."""
     claimed = claim(request, await _body(request, Retry))
     return await decide(lambda: _retry(request, id, claimed))
 
@@ -64,18 +65,28 @@ def _already(seen: Seen) -> Response[bytes]:
 
 
 async def _retry(request: Call, id: str, claimed: Claim | None) -> Response[bytes]:
-    """The new task belongs to whoever asked for the old one, so that its owner can follow `retried_as`."""
     service, seen = desk(request).service, await _fresh(request, id)
-    new, now, cause = service.new_id(), service.now(), meta(request, service)
-    events = task.retry(seen.task, new)
-    if not events:
+    chain = await service.queries.chain(seen.id, again.MOST + 1)
+    if len(chain) > again.MOST:
+        raise Problem("conflict", f"More than {again.MOST} tasks wait for the task {seen.id}: they cannot be retried.")
+    needed = await service.queries.last_retries(seen.task.needs) if seen.task.needs else []
+    try:
+        entry = again.retry(
+            seen.id,
+            chain | {seen.id: seen.task},
+            needed,
+            meta(request, service),
+            service.now(),
+            service.new_id,
+        )
+    except again.Unfit as error:
+        headers = {"Location": f"/v1/tasks/{error.id}"}
+        raise Problem("conflict", f"The task {seen.id} cannot be retried now. {error}", headers=headers) from None
+    if entry is None:
         return await answered(service, claimed) or _not_again(seen)
-    old_facts, after = compose.of_task(seen.id, seen.task, events, cause, now, service.new_id)
-    asked = task.asked_again(seen.task, seen.id, seen.task.by)
-    new_facts, state = compose.new_task(new, asked, cause, now, service.new_id)
-    entry = Entry((*old_facts, *new_facts), tasks=((new, state),), changed=((seen.id, after),))
-    body = accepted_json(Seen(id=new, task=state), [new], [fact.id for fact in entry.facts])
-    return await write(service, entry, Answer(202, body, f"/v1/tasks/{new}"), claimed)
+    made = [Seen(id=new, task=state) for new, state in entry.tasks]
+    body = accepted_json(made[0], [one.id for one in made], [fact.id for fact in entry.facts])
+    return await write(service, entry, Answer(202, body, f"/v1/tasks/{made[0].id}"), claimed)
 
 
 def _not_again(seen: Seen) -> Response[bytes]:

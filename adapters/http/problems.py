@@ -30,10 +30,12 @@ PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "unauthorized": (401, "A key is needed"),
     "forbidden": (403, "This key may not do this"),
     "not-found": (404, "There is no such thing"),
+    "gone": (410, "The thing was deleted"),
     "method-not-allowed": (405, "This method is not allowed here"),
-    "conflict": (409, "The state of the task does not allow this"),
+    "conflict": (409, "The state of the thing does not allow this"),
     "underway": (409, "The first request with this Idempotency-Key still runs"),
-    "stale": (412, "The task has changed"),
+    "stale": (412, "It has changed meanwhile"),
+    "precondition-required": (428, "Say which version is meant"),
     "log-changed": (409, "The log is not the one that was followed"),
     "too-large": (413, "The request is too large"),
     "address-too-long": (414, "The address is too long"),
@@ -118,7 +120,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[
         logger.error("http.failed", path=request.url.path, request_id=request_id(request.scope), exc_info=error)
     if slug == "unavailable":
         logger.warning("http.unavailable", path=request.url.path, error=str(error) or type(error).__name__)
-        return Problem(slug, UNKNOWN if request.method == "POST" else DETAILS[slug])
+        return Problem(slug, DETAILS[slug] if request.method in ("GET", "HEAD") else UNKNOWN)
     headers = error.headers if isinstance(error, HTTPException) else None
     return Problem(slug, DETAILS.get(slug) or _detail(error), headers=headers)
 

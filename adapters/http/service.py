@@ -12,7 +12,8 @@ from uuid import UUID
 from domain import audit
 from domain.access import Key
 from domain.kind import AnyKind
-from domain.log import Answer, Log
+from domain.log import Answer, Log, Recorded
+from domain.task import Task
 from domain.views import Balance, Glance, Line, Seen, Wanted
 
 
@@ -20,6 +21,21 @@ class Queries(Protocol):
     """Questions; none of them changes anything."""
 
     async def task(self, id: UUID) -> Seen | None: ...
+
+    async def seen(self, ids: Sequence[UUID]) -> Sequence[Seen]:
+        """Those of the tasks that exist."""
+
+    async def chain(self, id: UUID, most: int) -> dict[UUID, Task]:
+        """The task, and whatever needs it, directly or through others; at most so many."""
+
+    async def last_retries(self, ids: Sequence[UUID]) -> Sequence[tuple[UUID, Task]]:
+        """Each of the tasks as it was retried last, in their order."""
+
+    async def things(
+        self, created: str, owner: str | None, after: UUID | None, limit: int
+    ) -> Sequence[Sequence[Recorded]]:
+        """The streams that begin with a fact of this name (and of this actor), newest first, behind one of them that is
+        named by its first fact."""
 
     async def glance(self, ids: Sequence[UUID]) -> Mapping[UUID, Glance]: ...
 
@@ -58,4 +74,6 @@ class Service:
     problems: Mapping[type[Exception], str] = field(default_factory=dict)  # more exceptions -> slug of their problem
     trusted: tuple[IPv4Network | IPv6Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     mail: Path | None = None  # the folder of the mail sink, where there is one
+    notices: Path | None = None  # the folder of the webhook sink, where there is one
+    private_webhooks: bool = False  # whether a webhook may go to a private network, or by http
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

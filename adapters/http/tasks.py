@@ -12,6 +12,7 @@ from adapters.http.auth import needs
 from adapters.http.body import MOST_BATCH_BODY, json_of
 from adapters.http.desk import Call, desk, find_task
 from adapters.http.methods import get
+from adapters.http.needs import Needs, needs_of
 from adapters.http.origin import meta
 from adapters.http.service import Service
 from adapters.http.shown import ENCODER, TaskShown, accepted_json, etag_of, id_of, matches, ok, shown, tags, task_json
@@ -38,9 +39,8 @@ class Draft:
         return [fact.id for fact in self.entry.facts]
 
 
-def draft(service: Service, wanted: Wish, cause: Meta, now: datetime) -> Draft:
-    id = service.new_id()
-    asked = compose.asked(wanted.kind, wanted.request, cause.actor)
+def draft(service: Service, id: UUID, wanted: Wish, needs: Needs, cause: Meta, now: datetime) -> Draft:
+    asked = compose.asked(wanted.kind, wanted.request, cause.actor, needs)
     facts, task = compose.new_task(id, asked, cause, now, service.new_id, wanted.due_at)
     return Draft(Seen(id=id, task=task), Entry(facts, ((id, task),)))
 
@@ -50,8 +50,9 @@ async def create(request: Call) -> Response[bytes]:
     """Request a task. With `Prefer: wait=n` the answer is 200 and the finished task, if it ends in time."""
     service = desk(request).service
     body = await json_of(request)
-    made = draft(service, wish(body, service.kinds), meta(request, service), service.now())
-    id, claimed = made.seen.id, claim(request, body)
+    wanted, id, claimed = wish(body, service.kinds), service.new_id(), claim(request, body)
+    [needed] = await needs_of(request, [wanted], [id])
+    made = draft(service, id, wanted, needed, meta(request, service), service.now())
     answer = Answer(202, accepted_json(made.seen, [id], made.events), f"/v1/tasks/{id}")
     response = await write(service, made.entry, answer, claimed)
     seconds = preferred(request)
@@ -70,8 +71,10 @@ async def create_many(request: Call) -> Response[bytes]:
     """Request up to 1,000 tasks, all or none."""
     service = desk(request).service
     body = await json_of(request)
-    cause, now = meta(request, service), service.now()
-    made = [draft(service, wanted, cause, now) for wanted in wishes(body, service.kinds)]
+    cause, now, wanted = meta(request, service), service.now(), wishes(body, service.kinds)
+    ids = [service.new_id() for _ in wanted]
+    needed = await needs_of(request, wanted, ids)
+    made = [draft(service, *one, cause, now) for one in zip(ids, wanted, needed, strict=True)]
     told = {
         "items": [TaskShown(**shown(one.seen)) for one in made],
         "tasks": [one.seen.id for one in made],

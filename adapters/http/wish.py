@@ -14,6 +14,7 @@ from adapters.http.shown import ENCODER
 from domain.kind import AnyKind
 
 MOST_WISHES = 1_000
+MOST_NEEDS = 100
 Kinds = Mapping[str, AnyKind]
 
 
@@ -21,6 +22,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     kind: str
     request: dict[str, Any]
     due_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    needs: Annotated[list[str], msgspec.Meta(max_length=MOST_NEEDS)] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Wish:
     kind: AnyKind
     request: dict[str, Any]  # as it was given: the worker fills in what was left out
     due_at: datetime | None  # UTC
+    needs: tuple[str, ...]  # as they were given: see needs.py
+    pointer: str  # to where it stands in the body
 
 
 def wish(value: Any, kinds: Kinds) -> Wish:
@@ -47,7 +51,7 @@ def _granted(values: list[Any], pointers: list[str], kinds: Kinds) -> list[Wish]
     if found:
         raise invalid(found)
     _require_small(values, pointers)
-    return [_wish(value, kinds) for value in values]
+    return [_wish(value, at, kinds) for value, at in zip(values, pointers, strict=True)]
 
 
 def _flaws(value: Any, at: str, kinds: Kinds) -> list[Flaw]:
@@ -75,10 +79,10 @@ def _require_small(values: list[Any], pointers: list[str]) -> None:
         raise Problem("too-large", f"The request of a task has at most {MOST_REQUEST} bytes as JSON.", found)
 
 
-def _wish(value: dict[str, Any], kinds: Kinds) -> Wish:
+def _wish(value: dict[str, Any], at: str, kinds: Kinds) -> Wish:
     due_at = _utc(value.get("due_at"))
     assert not isinstance(due_at, type), "A time without UTC was told before."
-    return Wish(kinds[value["kind"]], value["request"], due_at)
+    return Wish(kinds[value["kind"]], value["request"], due_at, tuple(value.get("needs", ())), at)
 
 
 def _utc(text: str | None) -> datetime | None | type[OverflowError]:

@@ -54,6 +54,11 @@ def fact_columns(fact: Fact) -> tuple[Any, ...]:
     )
 
 
+def array(ids: Sequence[UUID]) -> str | None:
+    """Ids as the text of an array, NULL for none: unnest flattens arrays of arrays."""
+    return "{" + ",".join(map(str, ids)) + "}" if ids else None
+
+
 def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """Rows as the columns of an unnest."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
@@ -109,6 +114,7 @@ def task(row: Row) -> Task:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         by=row["by"],
+        needs=tuple(uuid(need) for need in row["needs"] or ()),
         retry_of=_uuid(row["retry_of"]),
         retried_as=_uuid(row["retried_as"]),
         cancel_requested=_as(CancelRequest, row["cancel_requested"]),

@@ -1,8 +1,8 @@
 """The log in Postgres: one statement writes facts, outbox rows, task rows and the idempotency row.
 
 Entries of new streams cannot conflict, so they share a fast lane. Those with an idempotency key share a lane of their
-own: a key that somebody else holds keeps nobody waiting who has none. What changes tasks that exist takes a transaction
-of its own, so that one conflict never fails a neighbour."""
+own: a key that somebody else holds keeps nobody waiting who has none. What goes on in a stream that exists takes a
+statement of its own, so that one conflict never fails a neighbour."""
 
 import asyncio
 import time
@@ -49,11 +49,12 @@ class PostgresLog:
             raise Unavailable(f"Postgres is held up: {error}") from error
 
     async def _append(self, entry: Entry) -> None:
-        if entry.once is None and not entry.changed:
+        go_on = entry.changed or _goes_on(entry)
+        if entry.once is None and not go_on:
             await self._new.do(entry)
             return
         begin = time.monotonic()
-        write = self._write_changed if entry.changed else self._keyed.do
+        write = self._write_changed if entry.changed else self._write_alone if go_on else self._keyed.do
         while True:
             try:
                 await write(entry)
@@ -171,7 +172,7 @@ def columns(entries: Sequence[Entry]) -> list[list[Any]]:
         list(range(len(entries))),
         *codec.transposed(keys, 8),
         *codec.transposed(facts, 11),
-        *codec.transposed(tasks, 17),
+        *codec.transposed(tasks, 18),
     ]
 
 
@@ -199,9 +200,18 @@ def _task_rows(number: int, entry: Entry) -> list[tuple[Any, ...]]:
                 fact.meta.request_id,
                 fact.meta.correlation_id,
                 fact.meta.traceparent,
+                codec.array(task.needs),
             )
         )
     return rows
+
+
+def _goes_on(entry: Entry) -> bool:
+    """Whether it writes to a stream that exists: there somebody else may have written first."""
+    first: dict[str, int] = {}
+    for fact in entry.facts:
+        first.setdefault(fact.stream, fact.version)
+    return any(version > 1 for version in first.values())
 
 
 def _without_changed(entry: Entry) -> Entry:

@@ -1,25 +1,29 @@
 """Questions that the REST API asks: of tasks, of the log, of what readers have made of it."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal, literal_column, select
 
 from adapters.postgres import codec
 from adapters.postgres.answers import first_answer
 from adapters.postgres.database import Database
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.ledger import epoch, head
-from adapters.postgres.tables import audit, cursors, events, ledger, tasks
+from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
-from domain.log import Answer, Overloaded
+from domain.log import Answer, Overloaded, Recorded
 from domain.outcome import Progress
-from domain.task import Status
+from domain.task import Status, Task
 from domain.views import HEAD, Balance, Glance, Line, Seen, Wanted
 
 MOST_BYTES = 8 * 1024 * 1024  # of requests and results in one page
+NEW_THING: ColumnElement[bool] = literal_column(NEW_THINGS)  # as the index has it
+SKEW = timedelta(minutes=1)  # between the clock of an id and that of its row
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
 
 
@@ -34,6 +38,39 @@ class PostgresQueries:
             return await self._tasks.do(id)
         except Full as error:
             raise Overloaded("Too many ask at once.") from error
+
+    async def seen(self, ids: Sequence[UUID]) -> list[Seen]:
+        """Those of the tasks that exist."""
+        return [seen for seen in await self._get(ids) if seen is not None] if ids else []
+
+    async def chain(self, id: UUID, most: int) -> dict[UUID, Task]:
+        """The task, and whatever needs it, directly or through others; at most so many."""
+        rows = await self._database.fetch("find_dependents", id, most)
+        return {codec.uuid(row["id"]): codec.task(row) for row in rows}
+
+    async def last_retries(self, ids: Sequence[UUID]) -> list[tuple[UUID, Task]]:
+        """Each of the tasks as it was retried last, in their order."""
+        rows = await self._database.fetch("find_last_retries", list(ids))
+        return [(codec.uuid(row["id"]), codec.task(row)) for row in rows]
+
+    async def things(self, created: str, owner: str | None, after: UUID | None, limit: int) -> list[list[Recorded]]:
+        """The streams that begin with a fact of this name (and of this actor), newest first, behind one of them that is
+        named by its first fact."""
+        actor: ColumnElement[str] = literal_column(ACTOR_OF_EVENT)
+        first = select(events.c.id, events.c.stream).where(events.c.name == created, NEW_THING)
+        if owner is not None:
+            first = first.where(actor == owner)
+        if after is not None:
+            first = first.where(events.c.id < after)
+        page = first.order_by(events.c.id.desc()).limit(limit).subquery()
+        query = (
+            select(events, ledger.c.position)
+            .join(page, page.c.stream == events.c.stream)
+            .outerjoin(ledger, ledger.c.event == events.c.id)
+            .order_by(page.c.id.desc(), events.c.version)
+        )
+        found = [codec.recorded(row) for row in await self._rows(query)]
+        return [list(facts) for _, facts in groupby(found, key=lambda one: one.fact.stream)]
 
     async def glance(self, ids: Sequence[UUID]) -> dict[UUID, Glance]:
         """A glance at many tasks; an id without a task is missing."""
@@ -124,7 +161,17 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         "after": table.id.__lt__,
     }
     asked = {name: getattr(wanted, name) for name in conditions}
-    return [conditions[name](value) for name, value in asked.items() if value not in (None, ())]
+    found = [conditions[name](value) for name, value in asked.items() if value not in (None, ())]
+    if wanted.since is not None:  # ids begin with the time, so their index finds it
+        found.append(table.id >= _id_at(wanted.since - SKEW))
+    if wanted.until is not None:
+        found.append(table.id < _id_at(wanted.until + SKEW))
+    return found
+
+
+def _id_at(time: datetime) -> UUID:
+    """The least UUIDv7 (RFC 9562) of that millisecond."""
+    return UUID(int=(min(max(int(time.timestamp() * 1000), 0), 2**48 - 1) << 80) | 0x7 << 76 | 0x2 << 62)
 
 
 def _seen(row: Any) -> Seen:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import asyncpg
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,22 +27,29 @@ async def apply_balance(connection: AsyncConnection, recorded: Sequence[Recorded
 
 
 APPLY: dict[str, Apply] = {"audit": apply_audit, "balance": apply_balance}
-READERS = tuple(APPLY)
+RELEASE = "release"
+READERS = (*APPLY, RELEASE)
 
 
-async def step(database: Database, name: str, limit: int = 500) -> int:
-    """Apply the next facts after the reader's cursor; answers how many.
+async def step(database: Database, name: str, apply: Apply | None = None, limit: int = 500) -> int:
+    """Apply the next facts after the reader's cursor; answers how many. Without `apply` it is the reader's own fold.
 
     Two processes of one reader take turns at the cursor's row. Raises UnknownEvent where a newer program wrote a fact:
     the reader then stands still, aloud, rather than skip it."""
     async with database.core() as connection:
         query = select(cursors.c.position).where(cursors.c.name == name).with_for_update()
         position = (await connection.execute(query)).scalar_one()
-        raw = (await connection.get_raw_connection()).driver_connection
-        assert raw is not None
+        raw = await driver_of(connection)
         recorded = [codec.recorded(row) for row in await raw.fetch(statement("read_ledger"), position, limit)]
         if recorded:
-            await APPLY[name](connection, recorded)
+            await (apply or APPLY[name])(connection, recorded)
             moved = cursors.update().where(cursors.c.name == name)
             await connection.execute(moved.values(position=recorded[-1].position, at=func.clock_timestamp()))
     return len(recorded)
+
+
+async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
+    """The asyncpg connection below, in the same transaction."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None, "A connection that is open has a driver."
+    return raw  # type: ignore[no-any-return]

@@ -27,6 +27,10 @@ MOST_DATA = MOST_JSON + 64 * 1024  # bytes of one fact: a request or a result an
 MOST_META = 8 * 1024
 TOKENS = r"^(events|tasks)\.v1(\.[A-Za-z0-9_-]{1,64}){3,4}$"
 
+NEW_THINGS = "version = 1 AND name IN ('account.registered', 'item.created', 'order.created')"
+
+ACTOR_OF_EVENT = "meta ->> 'actor'"
+
 metadata = MetaData(schema=SCHEMA)
 
 
@@ -54,6 +58,8 @@ events = Table(  # append-only: privileges and triggers see to it
     CheckConstraint(f"octet_length(data::text) <= {MOST_DATA}", name="events_data_fits"),
     CheckConstraint(f"octet_length(personal::text) <= {MOST_DATA}", name="events_personal_fits"),
     CheckConstraint(f"octet_length(meta::text) <= {MOST_META}", name="events_meta_fits"),
+    Index("events_of_new_things", "name", "id", postgresql_where=text(NEW_THINGS)),  # for their lists
+    Index("events_of_owners", "name", text(f"({ACTOR_OF_EVENT})"), "id", postgresql_where=text(NEW_THINGS)),
 )
 
 outbox = Table(  # the duty: "not yet in the ledger"
@@ -110,20 +116,27 @@ tasks = Table(  # the folded state of every task, written in the same statement 
     Column("request_id", Text),
     Column("correlation_id", Text),
     Column("traceparent", Text),
+    Column("needs", ARRAY(Uuid)),  # tasks that must be complete before; NULL for most
     PrimaryKeyConstraint("id", name="tasks_id"),
     CheckConstraint(
-        "status IN ('scheduled', 'queued', 'in_progress', 'complete', 'failed', 'cancelled')", name="tasks_status_known"
+        "status IN ('waiting', 'scheduled', 'queued', 'in_progress', 'complete', 'failed', 'cancelled')",
+        name="tasks_status_known",
     ),
     CheckConstraint("(status = 'in_progress') = (lease_until IS NOT NULL)", name="tasks_lease_while_in_progress"),
     CheckConstraint(
         "(status IN ('complete', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="tasks_finished_when_ended"
     ),
     CheckConstraint("status <> 'scheduled' OR due_at IS NOT NULL", name="tasks_scheduled_have_due_at"),
+    CheckConstraint("status <> 'waiting' OR cardinality(needs) > 0", name="tasks_waiting_have_needs"),
     Index("tasks_queued", "queue", "due_at", "id", postgresql_where=text("status = 'queued'")),
     Index("tasks_scheduled", "due_at", postgresql_where=text("status = 'scheduled'")),
     Index("tasks_in_progress", "id", postgresql_where=text("status = 'in_progress'")),
     Index("tasks_by", "by", "id"),
     Index("tasks_failed", "id", postgresql_where=text("status = 'failed'")),  # what an operator looks for
+    Index("tasks_cancelled", "id", postgresql_where=text("status = 'cancelled'")),
+    Index("tasks_waiting", "id", postgresql_where=text("status = 'waiting'")),
+    Index("tasks_kind", "kind", "id"),
+    Index("tasks_needs", "needs", postgresql_using="gin", postgresql_where=text("needs IS NOT NULL")),
     postgresql_with={"fillfactor": "50", "autovacuum_vacuum_scale_factor": "0.02"},
 )
 

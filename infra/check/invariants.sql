@@ -1,7 +1,7 @@
 -- Each block is one invariant: its name, then a query that finds what breaks it. An empty answer is good.
 -- name: accepted tasks exist
 SELECT e.stream FROM postcommit.events AS e
-WHERE e.version = 1 AND e.name IN ('task.queued', 'task.scheduled')
+WHERE e.version = 1 AND e.name IN ('task.queued', 'task.scheduled', 'task.waiting')
   AND NOT EXISTS (SELECT FROM postcommit.tasks AS t WHERE e.stream = 'task-' || t.id)
 -- name: tasks were accepted
 SELECT t.id FROM postcommit.tasks AS t
@@ -54,6 +54,15 @@ SELECT t.id FROM postcommit.tasks AS t
 WHERE t.status = 'queued'
   AND NOT EXISTS (SELECT FROM postcommit.ledger AS l WHERE l.event = t.last_event)
   AND NOT EXISTS (SELECT FROM postcommit.outbox AS o WHERE o.event = t.last_event)
+-- name: what waits has something to wait for
+SELECT t.id FROM postcommit.tasks AS t
+WHERE t.status = 'waiting' AND t.created_at < clock_timestamp() - interval '30 seconds' AND NOT EXISTS (
+    SELECT FROM postcommit.tasks AS n
+    WHERE n.id = ANY (t.needs)
+      AND (n.finished_at IS NULL OR n.finished_at > clock_timestamp() - interval '30 seconds'))
+-- name: what is needed exists
+SELECT t.id FROM postcommit.tasks AS t CROSS JOIN unnest(t.needs) AS need
+WHERE NOT EXISTS (SELECT FROM postcommit.tasks AS n WHERE n.id = need)
 -- name: attempts are bounded
 SELECT id FROM postcommit.tasks
 WHERE stumbles > max_attempts OR lost > 19 OR (status = 'in_progress' AND attempt = 0) OR turn <> attempt

@@ -1,6 +1,6 @@
 """The directory of an embedded installation: what lies where, its secrets and ports, and who serves it.
 
-postgres/  nats/  mail/  logs/  locks/  files of the servers
+postgres/  nats/  mail/  notices/  logs/  locks/  files of the servers
 lock                                    held by the one supervisor of this directory
 secrets.json  ports.json                made once, kept
 run.json                                how to reach everything; there only while everything is ready
@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("postgres", "postcommit_owner", "postcommit"),
     "nats": ("api", "relay", "worker", "reader", "subscriber", "admin"),
     "keys": ("operator", "client", "worker", "auditor"),
+    "webhook": ("warehouse",),
 }
-PORTS = ("postgres", "nats", "mail", "http")
+PORTS = ("postgres", "nats", "mail", "notices", "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,14 @@ class Home:
     @property
     def mail(self) -> Path:
         return self.path / "mail"
+
+    @property
+    def notices(self) -> Path:
+        return self.path / "notices"
+
+    @property
+    def warehouse(self) -> str:
+        return f"http://{HOST}:{self.ports['notices']}/warehouse"
 
     @property
     def http(self) -> str:
@@ -86,7 +96,7 @@ def make(path: Path) -> None:
     try:
         if not path.exists():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("logs", "mail", "locks"):
+        for name in ("logs", "mail", "notices", "locks"):
             (path / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise _unusable(path, error) from error
@@ -102,6 +112,7 @@ def write_run(home: Home, pids: Mapping[str, list[int]]) -> None:
         "nats": home.nats("subscriber"),
         "nats_admin": home.nats("admin"),
         "mail": home.smtp,
+        "notices": home.warehouse,
         "keys": home.secrets["keys"],
         "pids": pids,
     }
@@ -169,7 +180,13 @@ def _secrets(path: Path) -> Mapping[str, Mapping[str, str]]:
 
 def _secret(part: str, name: str) -> str:
     chance = secrets.token_urlsafe(32)
-    return f"pc_{name}_{chance}" if part == "keys" else chance
+    match part:
+        case "keys":
+            return f"pc_{name}_{chance}"
+        case "webhook":  # as Standard Webhooks has it
+            return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+        case _:
+            return chance
 
 
 def _ports(path: Path, http_port: int) -> Mapping[str, int]:

@@ -5,16 +5,13 @@ python -m infra.embedded.mail --dir DIR --port PORT
 
 import argparse
 import asyncio
-import os
-import secrets
 import signal
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from infra.embedded.child import open_private
+from infra.embedded import arrivals
 
 HOST = "127.0.0.1"
 SIZE_BYTES = 32 * 1024**2
@@ -37,16 +34,8 @@ class Sink:
 
 def store(folder: Path, sender: str, recipients: list[str], content: bytes) -> Path:
     """Write the message so that it survives a power cut, under a name that sorts by time (UTC)."""
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
     head = f"X-Envelope-From: {sender}\r\nX-Envelope-To: {', '.join(recipients)}\r\n"
-    fresh, final = folder / f".{name}.tmp", folder / f"{name}.eml"
-    with os.fdopen(open_private(fresh, os.O_EXCL), "wb") as file:
-        file.write(head.encode() + content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(final)
-    _sync(folder)
-    return final
+    return arrivals.store(folder, "eml", head.encode() + content)
 
 
 async def serve(folder: Path, port: int) -> None:
@@ -70,14 +59,6 @@ def main() -> None:
     given = parser.parse_args()
     given.dir.mkdir(parents=True, exist_ok=True)
     asyncio.run(serve(given.dir, given.port))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

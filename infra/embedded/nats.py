@@ -138,7 +138,7 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
             NOTHING,
             ["bells.v1.>", "_INBOX_worker.>"],
         ),
-        "reader": (NOTHING, [">"], ["bells.v1.>", "_INBOX_reader.>"]),
+        "reader": (["bells.v1.>"], NOTHING, ["bells.v1.>", "_INBOX_reader.>"]),
         "subscriber": (
             [*ONE_ANSWER, *MANY_ANSWERS, UNNAMED],
             calls + [f"{consumer}.CREATE.LOG.{name}.>" for name in durables] + acks,

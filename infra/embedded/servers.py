@@ -7,6 +7,7 @@ with start_servers(tmp_path) as servers:
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -71,6 +72,7 @@ class Servers:
     postgres: Server
     nats: Server
     mail: Server
+    notices: Server
 
     def dsn(self, role: str = "postcommit", database: str = "postcommit") -> str:
         """The address of the database for the role postgres (superuser), postcommit_owner or postcommit."""
@@ -106,11 +108,11 @@ def start_servers(path: Path, queues: Sequence[str] = QUEUES) -> Iterator[Server
     with occupied(path) as home:
         servers = servers_of(home, queues)
         try:
-            for server in (servers.postgres, servers.nats, servers.mail):
+            for server in (servers.postgres, servers.nats, servers.mail, servers.notices):
                 server.start()
             yield servers
         finally:
-            for server in (servers.mail, servers.nats, servers.postgres):
+            for server in (servers.notices, servers.mail, servers.nats, servers.postgres):
                 server.stop()
 
 
@@ -121,6 +123,7 @@ def servers_of(home: Home, queues: Sequence[str]) -> Servers:
         postgres=Server(partial(postgres.command, home), partial(postgres.ready, home), postgres.STOP),
         nats=Server(partial(nats.command, home, tuple(queues)), partial(nats.ready, home)),
         mail=Server(partial(_mail, home), partial(_mail_ready, home)),
+        notices=Server(partial(_notices, home), partial(_notices_ready, home)),
     )
 
 
@@ -146,6 +149,32 @@ async def _mail_ready(home: Home, process: Process) -> None:
         return greeting.startswith(b"220")
 
     await until(process, home.log("mail"), greets)
+
+
+def _notices(home: Home) -> Command:
+    program = (sys.executable, "-m", "infra.embedded.notices")
+    return Command(
+        name="notices",
+        argv=(*program, "--dir", str(home.notices), "--port", str(home.ports["notices"])),
+        env=dict(os.environ) | {"NOTICES_SECRET": home.secrets["webhook"]["warehouse"]},
+        cwd=ROOT,
+        log=home.log("notices"),
+        lock=home.lock("notices"),
+    )
+
+
+async def _notices_ready(home: Home, process: Process) -> None:
+    async def answers() -> bool:
+        try:
+            reader, writer = await asyncio.open_connection(HOST, home.ports["notices"])
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            status = await reader.readline()
+            writer.close()
+        except OSError:
+            return False
+        return b" 204 " in status
+
+    await until(process, home.log("notices"), answers)
 
 
 def _started(command: Command) -> Process:

@@ -25,7 +25,7 @@ IN_PLACE_S = 5.0
 STOP_S = 15.0  # what a server gets to end; a role gets its grace_s and
 RESERVE_S = 10.0  # what a worker needs after it: 3 s for what does not end, 3 s to leave NATS, and its last writes
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S = 0.1, 5.0, 10.0
-STOPPING = (("api", "worker"), ("reader",), ("relay",), ("mail",), ("nats",), ("postgres",))
+STOPPING = (("api", "worker"), ("reader",), ("relay",), ("mail", "notices"), ("nats",), ("postgres",))
 
 Announce = Callable[[int, str], None]
 
@@ -49,7 +49,12 @@ async def supervise(
     servers: Servers, steps: Sequence[Command], roles: Sequence[Kept], announce: Announce, ready_s: float = READY_S
 ) -> None:
     """Run everything until SIGTERM or SIGINT. Raises Failed or Refused, after everything has been stopped."""
-    kept = [Kept("postgres", servers.postgres), Kept("nats", servers.nats), Kept("mail", servers.mail)]
+    kept = [
+        Kept("postgres", servers.postgres),
+        Kept("nats", servers.nats),
+        Kept("mail", servers.mail),
+        Kept("notices", servers.notices),
+    ]
     stopping, orders = asyncio.Event(), asyncio.Queue[Signals]()
     loop = asyncio.get_running_loop()
     for number in (SIGTERM, SIGINT):

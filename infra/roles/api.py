@@ -65,7 +65,10 @@ async def serve(settings: Settings) -> None:
         await ready(database)
         link.open()
         checked = checks(health, lambda: link.up)
-        service = replace(service_of(database, log, checked, ring_by(link)), trusted=trusted, mail=_mail(settings))
+        service = replace(
+            service_of(database, log, checked, ring_by(link)), trusted=trusted, mail=_folder(settings.mail_dir)
+        )
+        service = replace(service, notices=_folder(settings.notices_dir), private_webhooks=settings.webhook_private)
         async with guarded(require_nats(link)):
             await _run(create_app(service), listening)
             await log.drain()
@@ -186,5 +189,5 @@ def _networks(proxies: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
         raise Refused(f"The setting trusted_proxies should hold addresses or networks: {error}.") from error
 
 
-def _mail(settings: Settings) -> Path | None:
-    return Path(settings.mail_dir) if settings.mail_dir else None
+def _folder(path: str) -> Path | None:
+    return Path(path) if path else None

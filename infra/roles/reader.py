@@ -1,17 +1,23 @@
 """The role `reader`: folds the log into its tables. NATS only rings; what is read comes from Postgres, in order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeAlias
+from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.nats.bells import ring_queue
 from adapters.nats.broker import Link, on_bell
-from adapters.nats.names import HEAD_BELL
+from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.postgres import readers
 from adapters.postgres.database import TRANSIENT, Database
-from adapters.postgres.readers import READERS
+from adapters.postgres.readers import APPLY, READERS, RELEASE, driver_of
+from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
+from domain.log import Recorded
 from infra.clock import Clock
 from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings
@@ -19,12 +25,14 @@ from infra.settings import Settings
 logger = structlog.get_logger()
 POLL_S = 1.0
 STANDS_STILL_S = 5.0
+Step: TypeAlias = Callable[[], Awaitable[int]]
 SOON_S = 0.1  # gathers the bells of a burst: a few larger steps cost less than many small ones
 
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
-    await _postgres_ready(settings)
+    lasting = Database(settings.postgres, 1, "postcommit release")  # it writes facts
+    await ready(lasting)
     database = Database(settings.postgres, settings.pool, "postcommit reader", durable=False)
     link = Link(settings.nats, "reader", name_of("reader"))
     bells = {name: asyncio.Event() for name in READERS}
@@ -36,25 +44,35 @@ async def serve(settings: Settings) -> None:
     on_bell(link, HEAD_BELL, ring)
     link.open()
     try:
-        loops = [read(name, partial(readers.step, database, name), bells[name], Clock(), TRANSIENT) for name in READERS]
+        clock = Clock()
+        steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in APPLY}
+        steps[RELEASE] = partial(release, lasting, link, clock)
+        loops = [read(name, step, bells[name], clock, TRANSIENT) for name, step in steps.items()]
         await until_stopped(together(require_nats(link), *loops))
     finally:
         await link.close()
         await database.close()
+        await lasting.close()
 
 
-async def _postgres_ready(settings: Settings) -> None:
-    """Asked on a session of its own: those of the reader turn synchronous_commit off, and hide what the server has."""
-    database = Database(settings.postgres, 1, "postcommit reader start")
-    try:
-        await ready(database)
-    finally:
-        await database.close()
+async def release(database: Database, link: Link, clock: Clock) -> int:
+    """Release the tasks that the next facts set free, and ring their workers; answers how many facts these were."""
+    queued: dict[str, list[UUID]] = {}
+
+    async def apply(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
+        queued.update(await release_waiting(await driver_of(connection), recorded, clock.now(), clock.new_id))
+
+    applied = await readers.step(database, RELEASE, apply)
+    if queued:
+        await link.ring(LOG_BELL)
+    for queue, ids in queued.items():
+        await ring_queue(link, queue, ids)
+    return applied
 
 
 async def read(
     name: str,
-    step: Callable[[], Awaitable[int]],
+    step: Step,
     bell: asyncio.Event,
     clock: Clock,
     transient: tuple[type[Exception], ...],

@@ -76,7 +76,8 @@ class Runs:
         held = run.held
         try:
             worker = self.workers[held.task.kind]
-            outcome = await attempt(worker, held.task, Job(held.id, held.task.attempt, self._reporter(run)))
+            job = Job(held.id, held.task.attempt, self._reporter(run), self._meta(held))
+            outcome = await attempt(worker, held.task, job)
             await self._finish(run, _whole(outcome, run.progress))
         except asyncio.CancelledError:
             if run.cancelled and not self.stopping:
@@ -85,6 +86,10 @@ class Runs:
             if self.held.get(held.id) is run:
                 del self.held[held.id]
             self.freed()
+
+    def _meta(self, held: Held) -> Meta:
+        actor = f"worker/{self.name}"
+        return Meta(actor=actor, correlation_id=held.correlation_id, traceparent=held.traceparent)
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:
         """Tell how it ended, until the row knows: at once, or after Postgres has come back."""

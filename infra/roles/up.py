@@ -142,6 +142,10 @@ def _environment(home: Home, role: Role, owner: bool) -> dict[str, str]:
         "POSTCOMMIT_POSTGRES": home.dsn("postcommit"),
         "POSTCOMMIT_SMTP": home.smtp,
         "POSTCOMMIT_MAIL_DIR": str(home.mail),
+        "POSTCOMMIT_NOTICES_DIR": str(home.notices),
+        "POSTCOMMIT_WEBHOOK_URL": given.get("POSTCOMMIT_WEBHOOK_URL", home.warehouse),
+        "POSTCOMMIT_WEBHOOK_SECRET": given.get("POSTCOMMIT_WEBHOOK_SECRET", home.secrets["webhook"]["warehouse"]),
+        "POSTCOMMIT_WEBHOOK_PRIVATE": given.get("POSTCOMMIT_WEBHOOK_PRIVATE", "true"),  # the sink is on this machine
         "POSTCOMMIT_HOST": given.get("POSTCOMMIT_HOST", HOST),
         "POSTCOMMIT_PORT": str(home.ports["http"]),
         "POSTCOMMIT_NATS_MAX_BYTES": given.get("POSTCOMMIT_NATS_MAX_BYTES", str(nats.most_bytes(home))),

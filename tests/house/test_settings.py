@@ -101,7 +101,7 @@ def test_what_is_wrong_in_the_file_is_refused(tmp_path, line, word):
 
 
 def test_every_number_has_its_range():
-    numbers = {name for name in Settings.__dataclass_fields__ if isinstance(getattr(Settings(), name), int | float)}
+    numbers = {name for name in Settings.__dataclass_fields__ if type(getattr(Settings(), name)) in (int, float)}
     assert set(RANGES) == numbers
 
 

@@ -3,7 +3,7 @@
 --   $1 entries       int[]    their numbers in this call; the other arrays name them
 --   $2..$9           their idempotency keys, for those that have one
 --   $10..$20         their facts, in order
---   $21..$37         their new tasks
+--   $21..$38         their new tasks
 WITH keyed AS MATERIALIZED (
     SELECT * FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::text[], $9::bytea[])
         AS k (entry, holder, route, key, fingerprint, status, location, body)
@@ -41,14 +41,14 @@ duty AS (
 ),
 task AS (
     INSERT INTO postcommit.tasks (id, version, status, kind, queue, request, personal, max_attempts, created_at, due_at,
-        by, retry_of, last_event, request_id, correlation_id, traceparent)
+        by, retry_of, last_event, request_id, correlation_id, traceparent, needs)
     SELECT t.id, t.version, t.status, t.kind, t.queue, t.request, t.personal, t.max_attempts, t.created_at, t.due_at,
-        t.by, t.retry_of, t.last_event, t.request_id, t.correlation_id, t.traceparent
+        t.by, t.retry_of, t.last_event, t.request_id, t.correlation_id, t.traceparent, t.needs::uuid[]
     FROM unnest($21::int[], $22::uuid[], $23::int[], $24::text[], $25::text[], $26::text[], $27::json[], $28::json[],
                 $29::int[], $30::timestamptz[], $31::timestamptz[], $32::text[], $33::uuid[], $34::uuid[], $35::text[],
-                $36::text[], $37::text[])
+                $36::text[], $37::text[], $38::text[])
         AS t (entry, id, version, status, kind, queue, request, personal, max_attempts, created_at, due_at,
-              by, retry_of, last_event, request_id, correlation_id, traceparent)
+              by, retry_of, last_event, request_id, correlation_id, traceparent, needs)
     JOIN written USING (entry)
 )
 SELECT entry FROM written

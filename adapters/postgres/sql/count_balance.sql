@@ -28,7 +28,8 @@ SELECT
     coalesce(sum(count) FILTER (WHERE name = 'complete'), 0)::bigint AS complete,
     coalesce(sum(count) FILTER (WHERE name = 'failed'), 0)::bigint AS failed,
     coalesce(sum(count) FILTER (WHERE name = 'cancelled'), 0)::bigint AS cancelled,
-    (SELECT count(*) FROM postcommit.tasks WHERE status = 'scheduled')
+    (SELECT count(*) FROM postcommit.tasks WHERE status = 'waiting')
+        + (SELECT count(*) FROM postcommit.tasks WHERE status = 'scheduled')
         + (SELECT count(*) FROM postcommit.tasks WHERE status = 'queued')
         + (SELECT count(*) FROM postcommit.tasks WHERE status = 'in_progress') AS open
 FROM counts

@@ -19,8 +19,10 @@ NO_TOKENS = ["", "a.b", "a b", "*", ">", "a*", "a>", "a\n", "\na", "a\x00", "a\x
 META = Meta(actor="client", request_id="r-1", correlation_id="c-1", traceparent="00-1-1-01")
 
 
-def asked(request: dict[str, Any] | None = None, kind: AnyKind = KIND, by: str = "client") -> Asked:
-    return compose.asked(kind, request or {}, by)
+def asked(
+    request: dict[str, Any] | None = None, kind: AnyKind = KIND, by: str = "client", needs: tuple[UUID, ...] = ()
+) -> Asked:
+    return compose.asked(kind, request or {}, by, needs)
 
 
 def new_task(
@@ -30,10 +32,11 @@ def new_task(
     once: Once | None = None,
     kind: AnyKind = KIND,
     id: UUID | None = None,
+    needs: tuple[UUID, ...] = (),
 ) -> tuple[UUID, Entry]:
     """A task and the entry that asks for it."""
     id = id or new_id()
-    facts, state = compose.new_task(id, asked(request, kind), META, at, new_id, due_at)
+    facts, state = compose.new_task(id, asked(request, kind, needs=needs), META, at, new_id, due_at)
     return id, Entry(facts, ((id, state),), once=once)
 
 

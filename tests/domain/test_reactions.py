@@ -10,7 +10,9 @@ def test_a_sign_up_causes_one_welcome_however_often_it_is_told() -> None:
     facts = compose.of_thing(id, 0, account.register(account.Account(), "a@b.org", "Ada"), META, NOON, new_id)
     one, two = (compose.entry(facts, KINDS, NOON, new_id) for _ in range(2))
     assert (
-        [pair[0] for pair in one.tasks] == [pair[0] for pair in two.tasks] == [f[0] for f in reactions.follow(facts[0])]
+        [pair[0] for pair in one.tasks]
+        == [pair[0] for pair in two.tasks]
+        == [one.id for one in reactions.follow(facts[0])]
     )
     [(_, state)] = one.tasks
     assert (state.kind, state.request, state.status) == ("email_welcome", {"account": str(id)}, task.Status.QUEUED)

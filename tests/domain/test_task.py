@@ -172,11 +172,11 @@ def test_only_what_ended_badly_is_retried_and_only_once(life: Any, then: Any) ->
     assert task.retry(given(*life), NEW) == then
 
 
-def test_a_retry_asks_for_the_same_in_its_own_name() -> None:
+def test_a_retry_asks_for_the_same_in_its_owners_name() -> None:
     old = given(*RUNNING, FAILED)
-    again = task.asked_again(old, NEW, "ops")
+    again = task.asked_again(old, NEW, ())
     assert (again.kind, again.request, again.max_attempts) == (old.kind, old.request, old.max_attempts)
-    assert (again.by, again.retry_of) == ("ops", NEW)
+    assert (again.by, again.retry_of) == (old.by, NEW)
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,6 @@ DENIED = [
     ("worker", "bells.v1.email"),
     ("worker", "$JS.API.CONSUMER.MSG.NEXT.LOG.billing"),
     ("worker", "$JS.API.STREAM.PURGE.LOG"),
-    ("reader", "bells.v1.log"),
     ("reader", "$JS.API.INFO"),
     ("subscriber", "events.v1.order.placed.1"),
     ("subscriber", "$JS.API.STREAM.UPDATE.LOG"),
@@ -252,7 +251,7 @@ async def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp
 def test_run_json_names_everything_also_what_has_no_process(tmp_path: Path) -> None:
     with supervised(tmp_path, "workless") as run:
         pids = run()["pids"]
-    assert set(pids) == {"supervisor", "postgres", "nats", "mail", "api", "relay", "worker", "reader"}
+    assert set(pids) == {"supervisor", "postgres", "nats", "mail", "api", "relay", "worker", "reader", "notices"}
     assert pids["worker"] == pids["reader"] == [] and len(pids["relay"]) == 1
 
 

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench lock clean
+.PHONY: help demo test test-long lint types imports bench schemas lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ imports: $(READY)
 
 bench: $(READY) ## latency and append rate
 	@$(BIN)/python -m tests.bench
+
+schemas: $(READY) ## publish the JSON Schemas of new events
+	@$(BIN)/python -m infra.schemas
 
 lock: ## renew the lock file from pyproject.toml (needs uv)
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock

@@ -27,6 +27,7 @@ class Stored:
     subject: str
     data: bytes  # JSON, without what is personal
     correlation_id: str | None
+    causation_id: str | None
     traceparent: str | None
 
 

@@ -18,6 +18,7 @@ SCHEMES = {  # of the addresses, which may carry a password
     "postgres_owner": ("postgresql", "postgres"),
     "nats": ("nats", "tls"),
     "smtp": ("smtp", "smtps"),
+    "public_url": ("http", "https"),
 }
 RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_replicas": (1, 5),
@@ -59,6 +60,7 @@ class Settings:
     nats_max_age_s: float = 7 * 86_400.0  # 0: no limit
     host: str = "127.0.0.1"
     port: int = 8000
+    public_url: str = ""  # where others reach the REST API; empty: http://<host>:<port>
     smtp: str = "smtp://127.0.0.1:25"
     mail_from: str = "postcommit <noreply@example.com>"
     mail_dir: str = ""  # embedded mode only: where the mail sink writes, so that GET /v1/mail can read it
@@ -77,6 +79,12 @@ class Settings:
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most
     log_level: str = "info"
+
+    @property
+    def public(self) -> str:
+        """The address of the REST API as others know it, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -146,7 +154,7 @@ def _truth(value: Any) -> bool:
 def _require_usable(settings: Settings) -> None:
     for name, schemes in SCHEMES.items():
         value = getattr(settings, name)
-        if not (_is_address(value, schemes) or (name == "postgres_owner" and not value)):
+        if not (_is_address(value, schemes) or (name in ("postgres_owner", "public_url") and not value)):
             begins = " or ".join(f"{scheme}://" for scheme in schemes)
             raise BadSetting(
                 f"The setting {name} should begin with {begins} and name a host, and it is {mask(value)!r}."

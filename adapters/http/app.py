@@ -8,6 +8,7 @@ from adapters.http import (
     audit,
     balance,
     changes,
+    contract,
     events,
     health,
     history,
@@ -52,6 +53,10 @@ ROUTES = (
     events.stream_events,
     audit.list_audit,
     balance.balance,
+    contract.list_schemas,
+    contract.see_schema,
+    contract.asyncapi_document,
+    contract.asyncapi_page,
 )
 MAIL = (mail.list_mail, mail.see_mail)
 NOTICES = (notices.list_notices,)

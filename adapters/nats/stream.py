@@ -13,6 +13,8 @@ from nats.aio.client import Client
 
 from adapters.nats.api import NO_MESSAGE, NO_STREAM, ApiError, ask, call
 from adapters.nats.names import STREAM, SUBJECTS
+from domain import cloudevents
+from domain.cloudevents import DATASCHEMA, STUB
 from domain.mirror import Line, State, Stored
 
 FEW = 30  # up to here single publishes are faster than an atomic batch, which has a floor of 5 ms
@@ -143,7 +145,8 @@ class LogStream:
         """The line, or where the server cannot take so much a stub: who needs it fetches it by its position."""
         if len(line.payload) + 4096 <= self._client.max_payload:
             return line
-        return replace(line, headers=line.headers | {"Postcommit-Stub": "1"}, payload=EMPTY)
+        headers = {name: value for name, value in line.headers.items() if name != DATASCHEMA}  # null is not of it
+        return replace(line, headers=headers | {STUB: "1"}, payload=EMPTY)
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -162,22 +165,9 @@ class LogStream:
         }
 
 
-def line(stored: Stored) -> Line:
-    """A fact as a message: CloudEvents 1.0 in binary mode. Personal data stays in Postgres."""
-    headers = {
-        "ce-specversion": "1.0",
-        "ce-id": stored.id,
-        "ce-source": "/postcommit",
-        "ce-type": f"{stored.name}.v{stored.name_version}",
-        "ce-subject": stored.stream,
-        "ce-time": stored.at.isoformat().replace("+00:00", "Z"),
-        "ce-sequence": str(stored.version),
-        "content-type": "application/json",
-    }
-    if stored.correlation_id:
-        headers["ce-correlationid"] = stored.correlation_id
-    if stored.traceparent:
-        headers["traceparent"] = stored.traceparent
+def line(stored: Stored, epoch: str, public_url: str) -> Line:
+    """A fact as a message. Personal data stays in Postgres."""
+    headers = cloudevents.headers(stored, epoch, public_url)
     return Line(stored.position, stored.id, stored.subject, headers, stored.data, stored.at)
 
 

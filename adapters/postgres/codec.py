@@ -87,6 +87,7 @@ def stored(row: Row) -> Stored:
         row["subject"],
         row["data"].encode(),
         told.correlation_id,
+        str(told.causation_id) if told.causation_id else None,
         told.traceparent,
     )
 

@@ -12,23 +12,25 @@ from domain.mirror import Line, Stored
 
 
 class MirroredLedger:
-    """The port `domain.mirror.Ledger`. `line` makes a message of a fact; `leads` asks for the leadership."""
+    """The port `domain.mirror.Ledger`. `line` makes a message of a fact and the epoch; `leads` asks for the leadership."""
 
     def __init__(
         self,
         database: Database,
         cursor: Database,
-        line: Callable[[Stored], Line],
+        line: Callable[[Stored, str], Line],
         leads: Callable[[], Awaitable[bool]],
         refill: int,
     ) -> None:
         self._database, self._cursor = database, cursor
         self._reached: int | None = None
         self._told: int | None = None
+        self._epoch: str | None = None
         self._line, self._leads, self._refill = line, leads, refill
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:
-        return [self._line(codec.stored(row)) for row in await self._database.fetch("read_ledger", after, limit)]
+        epoch = self._epoch or await self.epoch()
+        return [self._line(codec.stored(row), epoch) for row in await self._database.fetch("read_ledger", after, limit)]
 
     async def head(self) -> int:
         return await head(self._database)
@@ -41,7 +43,8 @@ class MirroredLedger:
         return await self._leads()
 
     async def epoch(self) -> str:
-        return await epoch(self._database)
+        self._epoch = await epoch(self._database)
+        return self._epoch
 
     async def new_epoch(self, reason: str) -> str:
         async with self._database.core() as connection:
@@ -52,6 +55,11 @@ class MirroredLedger:
     async def reached(self, position: int) -> None:
         """Remembered here, and written by `tell`: the stream itself knows better where it stands."""
         self._reached = position
+
+    @property
+    def mirrored(self) -> int:
+        """Up to here the stream holds what the ledger holds; 0 where that is not known yet."""
+        return self._reached or 0
 
     async def tell(self) -> None:
         """Write the position reached, if it is another than before."""

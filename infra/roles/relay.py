@@ -87,7 +87,8 @@ class Relay:
     async def _lead(self, leadership: Leadership) -> None:
         logger.info("relay.leads")
         self.mirrored_at = self.clock.monotonic()
-        ledger = MirroredLedger(self.database, self.cursor, line, leadership.leads, self.settings.refill)
+        message = partial(line, public_url=self.settings.public)
+        ledger = MirroredLedger(self.database, self.cursor, message, leadership.leads, self.settings.refill)
         await together(
             self._sequence(leadership),
             self._heartbeat(leadership),

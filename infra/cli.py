@@ -17,6 +17,8 @@ app = App(
 )
 keys_app = App(name="keys", help="Keys of the REST API.")
 app.command(keys_app)
+consumers_app = App(name="consumers", help="Who may read the stream LOG from outside, each with a filter of its own.")
+app.command(consumers_app)
 
 
 @app.command
@@ -150,6 +152,62 @@ def import_keys() -> int:
 
     asyncio.run(take(load().postgres, sys.stdin.buffer.read()))
     return 0
+
+
+@consumers_app.command(name="add")
+def add_consumer(
+    name: str,
+    *,
+    filter: str,
+    home: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Make a consumer: a NATS user that may read what the filter lets through, and nothing else.
+
+    Parameters
+    ----------
+    name: 1 to 64 of A-Z a-z 0-9 _ -.
+    filter: Which subjects it reads, such as 'events.v1.order.>'.
+    home: The directory of `postcommit up`; without it the lines for your own server's configuration are printed.
+    as_json: One JSON document instead of lines.
+    """
+    import asyncio
+
+    from infra.consumers import add
+
+    return asyncio.run(add(name, filter, home, as_json))
+
+
+@consumers_app.command(name="list")
+def list_consumers(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+    """List the consumers, with the position that each has reached.
+
+    Parameters
+    ----------
+    home: The directory of `postcommit up`; without it the settings say where Postgres is.
+    as_json: One JSON document instead of a table.
+    """
+    import asyncio
+
+    from infra.consumers import show
+
+    return asyncio.run(show(home, as_json))
+
+
+@consumers_app.command(name="remove")
+def remove_consumer(name: str, *, home: Path | None = None) -> int:
+    """Take a consumer's rights and its durable.
+
+    Parameters
+    ----------
+    name: As it was added.
+    home: The directory of `postcommit up`.
+    """
+    import asyncio
+
+    from infra.consumers import remove
+
+    return asyncio.run(remove(name, home))
 
 
 def main() -> None:

@@ -56,7 +56,9 @@ def document(version: str) -> Part:
 def address(name: str) -> str:
     """The subject of an event, with its parameters."""
     category, _, event = name.partition(".")
-    return f"tasks.v1.{{queue}}.{{kind}}.{event}.{{id}}" if category == "task" else f"events.v1.{category}.{event}.{{id}}"
+    return (
+        f"tasks.v1.{{queue}}.{{kind}}.{event}.{{id}}" if category == "task" else f"events.v1.{category}.{event}.{{id}}"
+    )
 
 
 def _channel(name: str) -> Part:
@@ -69,7 +71,9 @@ def _channel(name: str) -> Part:
             if known == name
         },
         "parameters": {
-            parameter: {"description": words} for parameter, words in PARAMETERS.items() if f"{{{parameter}}}" in subject
+            parameter: {"description": words}
+            for parameter, words in PARAMETERS.items()
+            if f"{{{parameter}}}" in subject
         },
         "servers": [{"$ref": "#/servers/nats"}],
     }
@@ -143,5 +147,3 @@ def _sample(name: str, number: int) -> Part:
         "content-type": "application/json",
         "Postcommit-Epoch": "01a20495-0000-7000-8000-000000000000",
     }
-
-

@@ -91,7 +91,11 @@ def _type(told: Any) -> str:
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>" if body else "<p>It has no fields: that it happened is all, or the rest is personal.</p>"
+    return (
+        f"<table><tr>{head}</tr>{body}</table>"
+        if body
+        else "<p>It has no fields: that it happened is all, or the rest is personal.</p>"
+    )
 
 
 def _json(value: Any) -> str:

@@ -20,3 +20,8 @@ def durable(queue: str) -> str:
 def queued(queue: str) -> str:
     """What the workers of a queue listen to."""
     return f"tasks.v1.{queue}.*.queued.>"
+
+
+def consumer(name: str) -> str:
+    """The durable of a registered consumer, and its user's name."""
+    return f"consumer-{name}"

@@ -27,6 +27,8 @@ MOST_DATA = MOST_JSON + 64 * 1024  # bytes of one fact: a request or a result an
 MOST_META = 8 * 1024
 TOKENS = r"^(events|tasks)\.v1(\.[A-Za-z0-9_-]{1,64}){3,4}$"
 
+FILTER = r"^(events|tasks)\.v1(\.([A-Za-z0-9_-]{1,64}|\*)){0,4}(\.>)?$"
+
 NEW_THINGS = "version = 1 AND name IN ('account.registered', 'item.created', 'order.created')"
 
 ACTOR_OF_EVENT = "meta ->> 'actor'"
@@ -231,4 +233,16 @@ balance = Table(  # a reader's: the counts up to its cursor
     Column("count", BigInteger, nullable=False),
     PrimaryKeyConstraint("name", name="balance_name"),
     postgresql_with={"fillfactor": "10"},
+)
+
+consumers = Table(  # programs outside that read the stream, each with a durable that the relay keeps
+    "consumers",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("filter", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),  # up to here it has acknowledged what its filter lets through
+    _at("created_at", nullable=False),
+    _at("removed_at"),
+    PrimaryKeyConstraint("name", name="consumers_name"),
+    CheckConstraint(f"filter ~ '{FILTER}'", name="consumers_filter_of_tokens"),
 )

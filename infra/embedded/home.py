@@ -89,6 +89,14 @@ def occupied(path: Path, http_port: int = 0) -> Iterator[Home]:
         os.close(lock)
 
 
+def opened(path: Path) -> Home:
+    """The directory as another process serves it. Raises Refused where nothing was ever served there."""
+    kept, ports = _read(path / "secrets.json"), _read(path / "ports.json")
+    if not kept or not ports:
+        raise Refused(f"The directory {path} is not that of `postcommit up`: it has no secrets.json and ports.json.")
+    return Home(path.resolve(), kept, ports)
+
+
 def make(path: Path) -> None:
     """Make what is missing of the directory, closed to other users; Postgres's user needs no way through it.
 

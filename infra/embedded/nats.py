@@ -12,6 +12,8 @@ from signal import SIGTERM
 import nats
 from nats.errors import Error as NatsError
 
+from adapters.nats.names import STREAM, consumer, durable
+from infra.embedded import consumers
 from infra.embedded.binaries import nats_server
 from infra.embedded.child import Command, Process, until
 from infra.embedded.home import HOST, Home, write_private
@@ -37,6 +39,8 @@ MANY_ANSWERS = ("$JS.API.CONSUMER.MSG.NEXT.LOG.*", "$JS.API.DIRECT.GET.LOG", "$J
 UNNAMED = "$JS.API.CONSUMER.CREATE.LOG"
 NAMED = "$JS.API.CONSUMER.CREATE.LOG.{{random(2147483647)}}"
 
+VERBS = ("CREATE", "DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE")
+
 CONF = """\
 server_name: "postcommit"
 listen: "{host}:{port}"
@@ -47,6 +51,10 @@ jetstream {{
   max_file_store: {file_bytes}
   max_memory_store: 67108864
 }}
+include "accounts.conf"
+"""
+
+ACCOUNTS = """\
 authorization {{
   timeout: 5
 }}
@@ -69,6 +77,7 @@ accounts {{
 {imports}
     ]
   }}
+{consumers}
 }}
 """
 
@@ -77,7 +86,8 @@ def command(home: Home, queues: Sequence[str]) -> Command:
     """How to start the server; writes its settings. The queues say which durables the user `worker` may use."""
     folder = home.path / "nats"
     folder.mkdir(mode=0o700, exist_ok=True)
-    write_private(folder / "nats.conf", _conf(home, queues))
+    write_private(folder / "nats.conf", _conf(home))
+    write_accounts(home, queues)
     return Command(
         name="nats",
         argv=(str(nats_server()), "-c", str(folder / "nats.conf")),
@@ -117,15 +127,14 @@ def wipe(home: Home) -> None:
     shutil.rmtree(home.path / "nats/store", ignore_errors=True)
 
 
-def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[str], Sequence[str]]]:
+def rights(
+    queues: Sequence[str], registered: Sequence[str] = ()
+) -> Mapping[str, tuple[Sequence[str], Sequence[str], Sequence[str]]]:
     """For each user: what it may publish, what of that it may not, and what it may subscribe to.
 
-    A wildcard stands for a whole token, so the workers' durables are listed one by one."""
-    durables = [f"worker-{queue}-v1" for queue in queues]
-    consumer = "$JS.API.CONSUMER"
-    acks = [ack for name in durables for ack in (f"$JS.ACK.LOG.{name}.>", f"$JS.ACK.*.*.LOG.{name}.>")]
-    verbs = ("CREATE", "DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE")
-    calls = [f"{consumer}.{verb}.LOG.{name}" for verb in verbs for name in durables]
+    A wildcard stands for a whole token, so the durables of workers and registered consumers are listed one by one."""
+    durables = [durable(queue) for queue in queues]
+    api = "$JS.API.CONSUMER"
     return {
         "api": (["bells.v1.>"], NOTHING, ["bells.v1.>", "_INBOX_api.>"]),
         "relay": (
@@ -134,34 +143,93 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
             ["bells.v1.>", "_INBOX_relay.>"],
         ),
         "worker": (
-            [f"{consumer}.MSG.NEXT.LOG.{name}" for name in durables] + acks + ["bells.v1.log"],
+            [f"{api}.MSG.NEXT.LOG.{name}" for name in durables] + _acks(durables) + ["bells.v1.log"],
             NOTHING,
             ["bells.v1.>", "_INBOX_worker.>"],
         ),
         "reader": (["bells.v1.>"], NOTHING, ["bells.v1.>", "_INBOX_reader.>"]),
         "subscriber": (
             [*ONE_ANSWER, *MANY_ANSWERS, UNNAMED],
-            calls + [f"{consumer}.CREATE.LOG.{name}.>" for name in durables] + acks,
+            [call for name in (*durables, *map(consumer, registered)) for call in _of_durable(name)],
             ["_INBOX.>"],
         ),
         "admin": ([">"], NOTHING, [">"]),
     }
 
 
-def _conf(home: Home, queues: Sequence[str]) -> str:
-    users = {name: _user(name, home.secrets["nats"][name], *allowed) for name, allowed in rights(queues).items()}
-    return CONF.format(
-        host=HOST,
-        port=home.ports["nats"],
-        store=home.path / "nats/store",
-        file_bytes=_room(home.path),
+def denied(name: str) -> list[str]:
+    """What nobody but a registered consumer and the relay may do with its durable."""
+    return _of_durable(consumer(name))
+
+
+def _of_durable(name: str) -> list[str]:
+    calls = [f"$JS.API.CONSUMER.{verb}.LOG.{name}" for verb in VERBS]
+    return [*calls, f"$JS.API.CONSUMER.CREATE.LOG.{name}.>", *_acks([name])]
+
+
+def _acks(durables: Sequence[str]) -> list[str]:
+    return [ack for name in durables for ack in (f"$JS.ACK.LOG.{name}.>", f"$JS.ACK.*.*.LOG.{name}.>")]
+
+
+def write_accounts(home: Home, queues: Sequence[str]) -> None:
+    """Write who may do what; a server that runs takes it at a SIGHUP."""
+    write_private(home.path / "nats/accounts.conf", _accounts(home, queues, consumers.known(home)))
+
+
+def _conf(home: Home) -> str:
+    return CONF.format(host=HOST, port=home.ports["nats"], store=home.path / "nats/store", file_bytes=_room(home.path))
+
+
+def _accounts(home: Home, queues: Sequence[str], known: Mapping[str, str]) -> str:
+    """`known` are the passwords of the registered consumers, by name."""
+    allowed = rights(queues, tuple(known))
+    users = {name: _user(name, home.secrets["nats"][name], *of_user) for name, of_user in allowed.items()}
+    return ACCOUNTS.format(
         subscriber=users.pop("subscriber"),
         users="\n".join(users.values()),
-        exports="\n".join(_exports()),
+        exports="\n".join([*_exports(), *(line for name in known for line in exports(name))]),
         imports="\n".join(_imports()),
         unnamed=UNNAMED,
         named=NAMED,
+        consumers="\n".join(account(name, password) for name, password in known.items()),
     )
+
+
+def account(name: str, password: str) -> str:
+    """The account of one registered consumer, for the `accounts` of a server's configuration: it imports the calls of its
+    own durable, so whatever answers it asks for can go nowhere but to itself.
+
+    An account that does not import $JS.API.INFO, too, is taken by the server for one with a JetStream of its own, and the
+    other calls do not arrive (tried on 2.15.1). The user may not make that call."""
+    calls = _calls(name)
+    imports = "\n".join(
+        f'      {{ service: {{ account: POSTCOMMIT, subject: "{subject}" }} }}' for subject in ("$JS.API.INFO", *calls)
+    )
+    return f"""\
+  "CONSUMER_{name}" {{
+    users: [
+{_user(consumer(name), password, calls, NOTHING, [f"_INBOX_{name}.>"])}
+    ]
+    imports: [
+{imports}
+    ]
+  }}"""
+
+
+def exports(name: str) -> list[str]:
+    """What the account POSTCOMMIT exports to that of a registered consumer, and to no other."""
+    answers = ["stream", "singleton", "singleton", "singleton"]
+    return [
+        f'      {{ service: "{subject}", response: {answer}, accounts: ["CONSUMER_{name}"] }}'
+        for subject, answer in zip(_calls(name), answers, strict=True)
+    ]
+
+
+def _calls(name: str) -> list[str]:
+    """What a registered consumer may ask of its durable: fetch, acknowledge, and how it stands."""
+    durable = consumer(name)
+    calls = [f"$JS.API.CONSUMER.{verb}.{STREAM}.{durable}" for verb in ("MSG.NEXT", "INFO")]
+    return [*calls, f"$JS.ACK.{STREAM}.{durable}.>", f"$JS.ACK.*.*.{STREAM}.{durable}.>"]
 
 
 def _exports() -> Iterator[str]:

@@ -30,6 +30,7 @@ from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.roles.bells import Heard
 from infra.roles.lifeline import Lifeline
+from infra.roles.registered import Keeper
 from infra.roles.role import name_of, ready, require_nats, together, until_stopped
 from infra.settings import Settings
 
@@ -70,7 +71,11 @@ class Relay:
     clock: Clock
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
+    keeper: Keeper = field(init=False)
     mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
+
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(self.database)
 
     async def run(self) -> None:
         """Lead, or stand by, until cancelled."""
@@ -170,6 +175,7 @@ class Relay:
 
     async def _ensure(self, ledger: MirroredLedger) -> None:
         """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
+        mirrored = ledger.mirrored  # before the stream is asked: what it takes meanwhile is not yet compared
         stream = self._stream()
         state = await stream.state()
         if state is None:
@@ -184,6 +190,7 @@ class Relay:
         for queue in QUEUES:
             if await consumers.ensure(self.link.client, queue, start):
                 logger.info("relay.durable_made", queue=queue)
+        await self.keeper.keep(self.link.client, state.first, mirrored, await ledger.head())
 
     def _lifeline(self, ledger: MirroredLedger) -> Lifeline:
         return Lifeline(

@@ -1,0 +1,32 @@
+"""The passwords of the registered consumers of an embedded installation: nats/consumers.json, made by the command line,
+read by whoever writes the server's accounts."""
+
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from infra.embedded.home import Home, write_private
+
+FILE = "nats/consumers.json"
+
+
+def known(home: Home) -> Mapping[str, str]:
+    """Passwords by name."""
+    path = home.path / FILE
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@contextmanager
+def changing(home: Home) -> Iterator[dict[str, str]]:
+    """The passwords, to be changed by one process at a time; they are kept when the block ends well."""
+    with (home.path / "nats/consumers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        passwords = dict(known(home))
+        yield passwords
+        write_private(home.path / FILE, json.dumps(passwords, indent=2))

@@ -160,7 +160,7 @@ def _meta() -> Meta:
 
 
 def _told(name: str, filter: str, password: str, home: Home | None, server: str) -> dict[str, Any]:
-    told = {
+    told: dict[str, Any] = {
         "name": name,
         "filter": filter,
         "stream": STREAM,

@@ -1,4 +1,4 @@
-"""Makes the embedded nats-server take its accounts again while it runs: a SIGHUP, to the very process that holds its lock."""
+"""Makes the embedded nats-server take its accounts again: a SIGHUP, to the very process that holds its lock."""
 
 import os
 import signal

@@ -28,6 +28,7 @@ broker = NatsBroker(os.environ["NATS_URL"], inbox_prefix=f"_INBOX_{NAME}", max_r
     stream=JStream("LOG", declare=False),
     durable=f"consumer-{NAME}",  # it is there: postcommit keeps it, and this user may not make one
     pull_sub=PullSub(batch_size=100, timeout=1.0),  # a short timeout: it waits for a full batch
+    inbox_prefix=f"_INBOX_{NAME}.".encode(),  # the broker's own is not taken here
     ack_policy=AckPolicy.MANUAL,  # the default would give a message up after one exception
 )
 async def hear(message: NatsMessage) -> None:

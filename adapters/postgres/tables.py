@@ -219,9 +219,14 @@ audit = Table(  # a reader's: who did what, when, from where
     Column("subject", Text, nullable=False),
     Column("address", Text),
     Column("request_id", Text),
+    Column("before", JSON),
+    Column("after", JSON),
     PrimaryKeyConstraint("position", name="audit_position"),
     Index("audit_subject", "subject", "position"),
     Index("audit_actor", "actor", "position"),
+    Index("audit_action", "action", "position"),
+    Index("audit_request_id", "request_id", "position"),
+    Index("audit_at", "at"),
 )
 
 balance = Table(  # a reader's: the counts up to its cursor

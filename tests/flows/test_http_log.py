@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.http import audit
+from adapters.http import caught_up
 from adapters.http.desk import desk_for
 from adapters.http.events import frames
 from domain.log import Conflict, Entry, Overloaded
@@ -149,7 +149,7 @@ async def test_the_audit_can_be_read_as_soon_as_it_knows(api: Api) -> None:
 
 
 async def test_who_asks_for_what_is_not_applied_is_told_so(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "LONGEST_S", 0.2)
+    monkeypatch.setattr(caught_up, "LONGEST_S", 0.2)
     async with api.by("auditor") as http:
         answer = await http.get("/v1/audit?after_position=1000000")
         assert_problem(answer, 503, "not-yet")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
-from domain import account, task
+from domain import account, key, task
 from domain.log import Event, Recorded
 
 
@@ -29,6 +29,8 @@ def _of(event: Event) -> list[str]:
         case task.Queued() | task.Started() | task.Progressed() | task.Stumbled() | task.Rescued():
             return []
         case task.CancelRequested() | task.Retried() | account.Registered():
+            return []
+        case key.Issued() | key.Rotated() | key.Revoked():
             return []
         case _:
             assert_never(event)

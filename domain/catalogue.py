@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, task
+from domain import account, key, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -23,6 +23,9 @@ TYPES: dict[str, type[Event]] = {
     "task.cancelled": task.Cancelled,
     "task.retried": task.Retried,
     "account.registered": account.Registered,
+    "key.issued": key.Issued,
+    "key.rotated": key.Rotated,
+    "key.revoked": key.Revoked,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain import account, task
+from domain import account, key, task
 from domain.record import Record
 from domain.task import Task
 
-Event = task.Event | account.Event
+Event = task.Event | account.Event | key.Event
 
 
 def stream_of(category: str, id: UUID) -> str:

@@ -17,6 +17,7 @@ SCHEMES = {  # of the addresses, which may carry a password
     "postgres_owner": ("postgresql", "postgres"),
     "nats": ("nats", "tls"),
     "smtp": ("smtp", "smtps"),
+    "url": ("http", "https"),
 }
 RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_replicas": (1, 5),
@@ -69,6 +70,8 @@ class Settings:
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most
     log_level: str = "info"
+    url: str = "http://127.0.0.1:8000"  # of the REST API, for `postcommit tasks` and `postcommit events`
+    key: str = ""  # for the same
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -141,6 +144,8 @@ def _require_usable(settings: Settings) -> None:
             f"The setting heartbeat_s should be at most half of lease_s, which is {settings.lease_s}, "
             f"and it is {settings.heartbeat_s}."
         )
+    if not settings.key.isascii() or not settings.key.isprintable():
+        raise BadSetting("The setting key should be printable ASCII, as `postcommit keys create` tells it.")
     if settings.log_level.lower() not in LEVELS:
         raise BadSetting(
             f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."
@@ -159,7 +164,8 @@ def _is_address(value: str, schemes: Sequence[str]) -> bool:
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings as a dictionary fit to be shown: passwords in addresses are replaced by ***."""
     shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return {name: mask(value) if name in SCHEMES else value for name, value in shown.items()}
+    shown = {name: mask(value) if name in SCHEMES else value for name, value in shown.items()}
+    return shown | {"key": "***" if settings.key else ""}
 
 
 def mask(address: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, task
+from domain import account, catalogue, key, task
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
 from domain.task import ENDED, Status, Task
@@ -144,11 +144,14 @@ events: dict[Any, st.SearchStrategy[Event]] = {
         email=st.from_regex(r"[a-z]{1,9}@[a-z]{1,9}\.org", fullmatch=True),
         name=st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=9),
     ),
+    key.Issued: st.builds(key.Issued, name=texts, scope=texts),
+    key.Rotated: st.builds(key.Rotated, grace_s=numbers),
+    key.Revoked: st.builds(key.Revoked),
 }
 
 
 def test_every_event_is_in_the_catalogue_and_in_these_laws() -> None:
-    known = {one for union in (task.Event, account.Event) for one in (get_args(union) or (union,))}
+    known = {one for union in (task.Event, account.Event, key.Event) for one in (get_args(union) or (union,))}
     assert set(catalogue.TYPES.values()) == set(events) == known
     assert set(catalogue.VERSIONS) | {name for name, _ in catalogue.UPCASTERS} <= set(catalogue.TYPES)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, item, order, task
+from domain import account, item, key, order, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -30,6 +30,9 @@ TYPES: dict[str, type[Event]] = {
     "order.created": order.Created,
     "order.confirmed": order.Confirmed,
     "order.recorded": order.Recorded,
+    "key.issued": key.Issued,
+    "key.rotated": key.Rotated,
+    "key.revoked": key.Revoked,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

@@ -19,8 +19,8 @@ class WrongSchema(Refused):
     """The database has another schema than this program; the message says what to do."""
 
 
-def upgrade(owner: str) -> None:
-    """Run every migration that is missing, as the schema's owner. `owner` is a postgresql:// address.
+def upgrade(owner: str, to: str = "head") -> None:
+    """Run every migration that is missing, up to a version, as the schema's owner. `owner` is a postgresql:// address.
 
     Raises WrongSchema where the database has a version that this program does not know, Refused where this user may
     not, Away where Postgres does not answer."""
@@ -28,7 +28,7 @@ def upgrade(owner: str) -> None:
     config.attributes["dsn"] = owner
     try:
         with asking.postgres(owner):
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise

@@ -18,6 +18,7 @@ SCHEMES = {  # of the addresses, which may carry a password
     "postgres_owner": ("postgresql", "postgres"),
     "nats": ("nats", "tls"),
     "smtp": ("smtp", "smtps"),
+    "url": ("http", "https"),
 }
 RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_replicas": (1, 5),
@@ -35,7 +36,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
 }
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
-SECRETS = frozenset({"webhook_secret"})
+SECRETS = frozenset({"webhook_secret", "key"})
 SIGNING = re.compile(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}")
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
@@ -77,6 +78,8 @@ class Settings:
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most
     log_level: str = "info"
+    url: str = "http://127.0.0.1:8000"  # of the REST API, for `postcommit tasks` and `postcommit events`
+    key: str = ""  # for the same
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -160,6 +163,8 @@ def _require_usable(settings: Settings) -> None:
             f"and it is {settings.heartbeat_s}."
         )
     _require_webhook(settings)
+    if not settings.key.isascii() or not settings.key.isprintable():
+        raise BadSetting("The setting key should be printable ASCII, as `postcommit keys create` tells it.")
     if settings.log_level.lower() not in LEVELS:
         raise BadSetting(
             f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."

@@ -174,9 +174,13 @@ keys = Table(  # of the REST API: the secret itself is not here
     Column("scope", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     _at("revoked_at"),
+    Column("old_hash", LargeBinary),  # of the secret before the last rotation …
+    _at("old_until"),  # … which is valid until then
     PrimaryKeyConstraint("hash", name="keys_hash"),
     UniqueConstraint("name", name="keys_name"),
     CheckConstraint("scope IN ('client', 'worker', 'auditor', 'operator')", name="keys_scope_known"),
+    CheckConstraint("(old_hash IS NULL) = (old_until IS NULL)", name="keys_old_hash_has_its_end"),
+    Index("keys_old_hash", "old_hash", unique=True),
 )
 
 cursors = Table(  # how far the mirror and the readers are

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from httpx import AsyncClient, HTTPError
 
-from adapters.postgres import keys, readers
+from adapters.postgres import readers
 from adapters.postgres.database import Database
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.ledger import head
@@ -42,7 +42,7 @@ async def start(dsn: str, port: int) -> Process:
 async def serving(dsn: str) -> AsyncIterator[tuple[Process, AsyncClient]]:
     """The API as a process of its own, without NATS."""
     database, port = Database(dsn, 1), free_port()
-    await keys.put(database, "operator", "operator", "secret")
+    await making.key(database, "operator", "operator", "secret")
     await database.close()
     process = await start(dsn, port)
     try:

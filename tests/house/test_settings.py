@@ -58,6 +58,11 @@ def test_without_anything_the_defaults_hold():
         ({"POSTCOMMIT_POSTGRES": "postgresql://me:hun/ter2@db/x"}, r"and it is 'postgresql://me:\*\*\*@db/x'."),
         ({"POSTCOMMIT_POSTGRES": "me:hunter2@db/x"}, r"and it is 'me:\*\*\*@db/x'."),
         ({"POSTCOMMIT_POSTGRES": "host=db password=hunter2"}, r"and it is 'host=db password=\*\*\*'."),
+        ({"POSTCOMMIT_URL": "ftp://api"}, "The setting url should begin with http:// or https:// and name a host"),
+        (
+            {"POSTCOMMIT_KEY": "a\nb"},
+            "The setting key should be printable ASCII, as `postcommit keys create` tells it.",
+        ),
         ({"POSTCOMMIT_POSTGRES_OWNER": "garbage"}, "The setting postgres_owner should begin"),
     ],
 )
@@ -107,9 +112,14 @@ def test_every_number_has_its_range():
 
 def test_passwords_are_masked():
     shown = masked(
-        Settings(postgres="postgresql://me:hunter2@db/x", nats="nats://me:hunter2@n", smtp="smtp://a:hunter2@m")
+        Settings(
+            postgres="postgresql://me:hunter2@db/x",
+            nats="nats://me:hunter2@n",
+            smtp="smtp://a:hunter2@m",
+            key="hunter3",
+        )
     )
-    assert "hunter2" not in str(shown)
+    assert "hunter2" not in str(shown) and "hunter3" not in str(shown)
     assert shown["postgres"] == "postgresql://me:***@db/x"
 
 

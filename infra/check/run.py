@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy import text
 
 from adapters.nats.api import ApiError, NoAnswer
+from adapters.nats.names import addresses
 from adapters.postgres.database import Database
 from adapters.postgres.queries import PostgresQueries
 from infra.check import folds, stream
@@ -71,7 +72,7 @@ async def _first(offenders: AsyncGenerator[str, None]) -> list[str]:
 async def _stream(database: Database, nats_url: str) -> list[str]:
     try:
         client = await nats.connect(
-            nats_url,
+            addresses(nats_url),
             connect_timeout=2,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of the first connection too

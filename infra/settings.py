@@ -137,7 +137,8 @@ def _require_usable(settings: Settings) -> None:
             )
     if len({_login(one) for one in addresses(settings.nats)}) > 1:  # servers that are discovered are told the same
         raise BadSetting(
-            f"The servers of the setting nats should be named with one user and password, and it is {mask(settings.nats)!r}."
+            "The servers of the setting nats should be named with one user and password, "
+            f"and it is {mask(settings.nats)!r}."
         )
     for name, (least, most) in RANGES.items():
         if not least <= (number := getattr(settings, name)) <= most:  # nor is nan

@@ -20,8 +20,9 @@ logger = structlog.get_logger()
 class Link:
     """A connection that is made in the background, so that no role waits for NATS, and that never gives up.
 
-    `urls` are the servers of one cluster, with commas between them. `role` is the user's: its private inboxes begin with _INBOX_<role>. Where the server closes the connection for good
-    (the password was changed, say), the process is asked to end, so that it is started again and says why."""
+    `urls` are the servers of one cluster, with commas between them. `role` is the user's: its private inboxes begin
+    with _INBOX_<role>. Where the server closes the connection for good (the password was changed, say), the process is
+    asked to end, so that it is started again and says why."""
 
     def __init__(self, urls: str, role: str, name: str) -> None:
         servers, security = _login(urls)

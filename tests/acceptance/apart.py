@@ -101,10 +101,10 @@ class Apart:
         finally:
             await connection.close()
 
-    def sound(self, patience_s: float = 30.0) -> None:
-        """Until `postcommit check` finds that every invariant holds."""
+    def sound(self, tree: Path = ROOT, patience_s: float = 30.0) -> None:
+        """Until `postcommit check` of the program in the tree finds that every invariant holds."""
         deadline = time.monotonic() + patience_s
-        while (found := self.told("check")).returncode != 0:
+        while (found := self.told("check", tree=tree)).returncode != 0:
             assert time.monotonic() < deadline, found.stdout + found.stderr
 
 

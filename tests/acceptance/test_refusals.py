@@ -52,8 +52,8 @@ def test_a_second_supervisor_of_a_directory_is_refused(service: Running) -> None
 )
 def test_another_schema_is_refused(servers: Servers, dsn: Dsn, role: str, version: str, sentence: str) -> None:
     known = asyncio.run(_sql(dsn("postgres"), "SELECT version_num FROM postcommit.schema_version"))
-    write = "UPDATE postcommit.schema_version SET version_num = '{}'"
-    with _changed(dsn("postgres"), write.format(version), write.format(known)):
+    write = "UPDATE postcommit.schema_version SET version_num = '{}', compatible_from = '{}'"
+    with _changed(dsn("postgres"), write.format(version, version), write.format(known, known)):
         code, said = _role(role, dsn("postcommit"), servers)
     assert code == REFUSED and re.fullmatch(f"{sentence}\n", said), said
 
@@ -134,7 +134,7 @@ def test_check_with_a_wrong_password_of_nats_is_refused(servers: Servers, dsn: D
 
 def test_up_ends_when_its_roles_refuse(tmp_path: Path) -> None:
     with up(tmp_path) as service:
-        asyncio.run(service.sql("UPDATE postcommit.schema_version SET version_num = '9999'"))
+        asyncio.run(service.sql("UPDATE postcommit.schema_version SET version_num = '9999', compatible_from = '9999'"))
         service.stop()
         code, said = _said(tmp_path)
     assert code == REFUSED

@@ -12,6 +12,7 @@ import pytest
 from nats.js.api import ConsumerConfig
 from nats.js.errors import Error as StreamError
 
+from adapters.nats.broker import Link
 from tests.acceptance.apart import Apart, apart
 from tests.acceptance.cluster import SIZE, Cluster, Node, cluster
 from tests.acceptance.running import ROLES, balanced, definite, ended
@@ -28,6 +29,20 @@ async def test_nothing_is_lost_when_a_follower_and_then_the_leader_of_the_stream
 @pytest.mark.long
 async def test_nothing_is_lost_when_each_server_is_killed_again_and_again(tmp_path: Path) -> None:
     await _kill_in_turn(tmp_path, rounds=6)
+
+
+async def test_who_was_told_of_one_server_only_goes_on_with_the_others(tmp_path: Path) -> None:
+    with cluster(tmp_path) as servers:
+        told = servers.nodes[0]
+        link = Link(servers.urls["reader"].split(",")[0], "reader", "test")
+        link.open()
+        try:
+            await link.wait()
+            await until(lambda: len(link.client.discovered_servers) >= SIZE - 1, 30)
+            told.server.kill()
+            await until(lambda: link.up and str(told.client) not in link.client.connected_url.netloc, 30)
+        finally:
+            await link.close()
 
 
 async def _kill_in_turn(path: Path, rounds: int) -> None:

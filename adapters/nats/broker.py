@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 from faststream.nats import NatsBroker
+from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
 
@@ -49,6 +50,8 @@ class Link:
 
     async def _failed(self, error: Exception) -> None:
         logger.warning("nats.error", role=self._role, error=str(error) or type(error).__name__)
+        if str(error).removeprefix("nats: ").strip("'").lower() in UNRECOVERABLE_CONNECT_ERRORS:
+            await self._closed()  # FastStream raises this one where the driver reconnects, which then never tries again
 
     async def _closed(self) -> None:
         if not self._closing and self._starting is not None and self._starting.done():

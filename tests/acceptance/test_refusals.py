@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -90,7 +91,7 @@ def test_a_postgres_that_lets_nobody_in_is_told_without_the_password(
     servers: Servers, dsn: Dsn, command: str, wrong: str
 ) -> None:
     right = dsn("postcommit")
-    secret = servers.home.secrets["postgres"]["postcommit"]
+    secret = urlsplit(dsn("postcommit")).password or ""
     given = right.replace(secret, "hunter2") if wrong == "password" else f"{right}_not"
     words = (
         'password authentication failed for user "postcommit"'
@@ -125,7 +126,8 @@ def test_check_without_nats_still_says_what_is_broken(dsn: Dsn) -> None:
 
 
 def test_check_with_a_wrong_password_of_nats_is_refused(servers: Servers, dsn: Dsn) -> None:
-    given = servers.nats_url("subscriber").replace(servers.home.secrets["nats"]["subscriber"], "hunter2")
+    known = servers.nats_url("subscriber")
+    given = known.replace(urlsplit(known).password or "", "hunter2")
     ended = _ran("check", postgres=dsn("postcommit"), nats=given)
     shown = given.replace("hunter2", "***")
     assert ended.returncode == REFUSED

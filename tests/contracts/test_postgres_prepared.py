@@ -41,11 +41,11 @@ def empty(tmp_path: Path) -> Iterator[Home]:
             server.stop()
 
 
-async def test_it_makes_the_roles_and_the_database_once_and_again(empty: Home, servers: Servers) -> None:
+async def test_it_makes_the_roles_and_the_database_once_and_again(empty: Home, embedded: Servers) -> None:
     for _ in range(2):
         told = _psql(empty)
         assert told.returncode == 0, told.stderr
-    assert await _rights(empty) == await _rights(servers.home)
+    assert await _rights(empty) == await _rights(embedded.home)
     await asyncio.to_thread(upgrade, empty.dsn("postcommit_owner"))
     database = Database(empty.dsn("postcommit"), 1)
     try:

@@ -153,10 +153,10 @@ class LogStream:
             "retention": "limits",
             "storage": "file",
             "discard": "old",
-            "max_bytes": self._limits.max_bytes,
+            "max_bytes": self._limits.max_bytes or -1,  # as the server says it
             "max_age": int(self._limits.max_age_s * 1e9),
             "num_replicas": self._limits.replicas,
-            "duplicate_window": int(min(120.0, self._limits.max_age_s) * 1e9),
+            "duplicate_window": int(min(120.0, self._limits.max_age_s or 120.0) * 1e9),
             "allow_direct": True,
             "allow_atomic": True,
         }

@@ -3,6 +3,8 @@
 import asyncio
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +82,10 @@ async def test_what_is_taken_from_the_schema_ends_the_old_release(tmp_path: Path
     with apart(tmp_path / "home") as here:
         here.start("api")
         await until_told(lambda: _checks(here), 60, (httpx.HTTPError,))
+        assert _healthy(here)
         here.prepare(new)
-        checks = await _checks(here)
-        assert checks["schema"] == "failed", checks
+        assert (await _checks(here))["schema"] == "failed"
+        assert not _healthy(here)
         for role in ROLES:
             found = here.start(role, name=f"late-{role}", POSTCOMMIT_PORT=str(free_port())).wait(30)
             said = here.log(f"late-{role}")
@@ -143,6 +146,14 @@ async def _more(accepted: dict[str, list[str]], *names: str) -> None:
     await asyncio.sleep(0)  # a load that was only just made enters its name
     wanted = {name: len(accepted[name]) + ANSWERED for name in names}
     await until(lambda: all(len(accepted[name]) >= enough for name, enough in wanted.items()), 60)
+
+
+def _healthy(here: Apart) -> bool:
+    """What the health check of the image says."""
+    command = [sys.executable, "-m", "infra.deploy.healthy"]
+    return (
+        subprocess.run(command, env=here.environment("api", ROOT), cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+    )
 
 
 async def _ready(here: Apart, port: int | None = None) -> None:

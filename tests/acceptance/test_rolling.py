@@ -86,10 +86,10 @@ async def test_what_is_taken_from_the_schema_ends_the_old_release(tmp_path: Path
         here.prepare(new)
         assert (await _checks(here))["schema"] == "failed"
         assert not _healthy(here)
-        for role in ROLES:
-            found = here.start(role, name=f"late-{role}", POSTCOMMIT_PORT=str(free_port())).wait(30)
+        late = {role: here.start(role, name=f"late-{role}", POSTCOMMIT_PORT=str(free_port())) for role in ROLES}
+        for role, process in late.items():
+            assert process.wait(60) == REFUSED
             said = here.log(f"late-{role}")
-            assert found == REFUSED
             assert f"The schema is too new: it is at {last}, this program knows {head()}. Upgrade the program." in said
         refused = here.told("migrate", POSTCOMMIT_POSTGRES_OWNER=here.servers.dsn("postcommit_owner"))
         assert refused.returncode == REFUSED and "The schema is too new" in refused.stderr

@@ -10,6 +10,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy.exc import DBAPIError
 
 from adapters.nats.api import ApiError, NoAnswer
+from adapters.nats.names import addresses
 from adapters.postgres.database import GONE, Unavailable, Unsafe
 from infra.exits import Away, Refused
 from infra.settings import mask
@@ -52,7 +53,7 @@ async def nats(url: str) -> AsyncIterator[Client]:
     """A connection for a few questions. What goes wrong at NATS raises Refused or Away, also in the block."""
     try:
         client = await driver.connect(
-            url,
+            addresses(url),
             connect_timeout=2,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of the first connection too

@@ -112,12 +112,11 @@ def reader() -> int:
 @app.command
 def migrate() -> int:
     """Bring the database's schema to this program's version. Needs POSTCOMMIT_POSTGRES_OWNER."""
-    from infra.migrate import head, upgrade
+    from infra.migrate import upgrade
     from infra.settings import load
 
     settings = load()
-    upgrade(settings.postgres_owner or settings.postgres)
-    print(f"The schema is at {head()}.", file=sys.stderr)
+    print(f"The schema is at {upgrade(settings.postgres_owner or settings.postgres)}.", file=sys.stderr)
     return 0
 
 

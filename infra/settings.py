@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from adapters.nats.names import addresses
 from domain import warehouse
 from infra.exits import Refused
 
@@ -54,7 +55,7 @@ class Settings:
 
     postgres: str = "postgresql://postcommit@127.0.0.1:5432/postcommit"  # the role that may append, not change
     postgres_owner: str = ""  # the role that owns the schema: `postcommit migrate` only
-    nats: str = "nats://127.0.0.1:4222"
+    nats: str = "nats://127.0.0.1:4222"  # several servers of one cluster: with commas between them
     nats_replicas: int = 1  # of the stream LOG
     nats_max_bytes: int = 2 * 1024**3  # of the stream LOG; the oldest messages go first; 0: no limit
     nats_max_age_s: float = 7 * 86_400.0  # 0: no limit
@@ -149,11 +150,17 @@ def _truth(value: Any) -> bool:
 def _require_usable(settings: Settings) -> None:
     for name, schemes in SCHEMES.items():
         value = getattr(settings, name)
-        if not (_is_address(value, schemes) or (name == "postgres_owner" and not value)):
+        each = addresses(value) if name == "nats" else [value]
+        if not (all(_is_address(one, schemes) for one in each) or (name == "postgres_owner" and not value)):
             begins = " or ".join(f"{scheme}://" for scheme in schemes)
             raise BadSetting(
                 f"The setting {name} should begin with {begins} and name a host, and it is {mask(value)!r}."
             )
+    if len({_login(one) for one in addresses(settings.nats)}) > 1:  # servers that are discovered are told the same
+        raise BadSetting(
+            "The servers of the setting nats should be named with one user and password, "
+            f"and it is {mask(settings.nats)!r}."
+        )
     for name, (least, most) in RANGES.items():
         if not least <= (number := getattr(settings, name)) <= most:  # nor is nan
             raise BadSetting(f"The setting {name} should be from {least} to {most}, and it is {number}.")
@@ -187,6 +194,10 @@ def _is_address(value: str, schemes: Sequence[str]) -> bool:
         return False
 
 
+def _login(address: str) -> str:
+    return urlsplit(address).netloc.rpartition("@")[0]
+
+
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings as a dictionary fit to be shown: passwords in addresses are replaced by ***."""
     shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
@@ -200,9 +211,17 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def mask(address: str) -> str:
-    """The address without what stands before its last @, but for the user's name, and without its query.
+    """The address without what stands before its last @, but for the user's name, and without its query; several ones
+    with commas between them each by itself.
 
     Whatever it is, what it calls a password is not shown."""
+    each = addresses(address)
+    if len({"@" in one for one in each}) == 1:
+        return ",".join(_mask(one) for one in each)
+    return _mask(address)  # it is no list: the comma stands in a password
+
+
+def _mask(address: str) -> str:
     address = re.sub(r"(?i)(passw\w*[\"']?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&]+)", r"\1***", address)
     begin = re.match(r"[a-zA-Z+]+://", address)
     scheme = begin.group() if begin else ""

@@ -155,10 +155,10 @@ def config_of(limits: Limits) -> dict[str, Any]:
         "retention": "limits",
         "storage": "file",
         "discard": "old",
-        "max_bytes": limits.max_bytes,
+        "max_bytes": limits.max_bytes or -1,  # as the server says it
         "max_age": int(limits.max_age_s * 1e9),
         "num_replicas": limits.replicas,
-        "duplicate_window": int(min(120.0, limits.max_age_s) * 1e9),
+        "duplicate_window": int(min(120.0, limits.max_age_s or 120.0) * 1e9),
         "allow_direct": True,
         "allow_atomic": True,
     }

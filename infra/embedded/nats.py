@@ -47,6 +47,9 @@ jetstream {{
   max_file_store: {file_bytes}
   max_memory_store: 67108864
 }}
+{accounts}"""
+
+ACCOUNTS = """\
 authorization {{
   timeout: 5
 }}
@@ -148,19 +151,27 @@ def rights(queues: Sequence[str]) -> Mapping[str, tuple[Sequence[str], Sequence[
     }
 
 
-def _conf(home: Home, queues: Sequence[str]) -> str:
-    users = {name: _user(name, home.secrets["nats"][name], *allowed) for name, allowed in rights(queues).items()}
-    return CONF.format(
-        host=HOST,
-        port=home.ports["nats"],
-        store=home.path / "nats/store",
-        file_bytes=_room(home.path),
+def accounts(passwords: Mapping[str, str], queues: Sequence[str]) -> str:
+    """The accounts of a server's configuration, as text. The passwords are as they stand there: quoted, or $NAME for
+    a variable of the server's environment."""
+    users = {name: _user(name, passwords[name], *allowed) for name, allowed in rights(queues).items()}
+    return ACCOUNTS.format(
         subscriber=users.pop("subscriber"),
         users="\n".join(users.values()),
         exports="\n".join(_exports()),
         imports="\n".join(_imports()),
         unnamed=UNNAMED,
         named=NAMED,
+    )
+
+
+def _conf(home: Home, queues: Sequence[str]) -> str:
+    return CONF.format(
+        host=HOST,
+        port=home.ports["nats"],
+        store=home.path / "nats/store",
+        file_bytes=_room(home.path),
+        accounts=accounts({name: f'"{secret}"' for name, secret in home.secrets["nats"].items()}, queues),
     )
 
 
@@ -182,7 +193,7 @@ def _imports() -> Iterator[str]:
 def _user(name: str, password: str, publish: Sequence[str], never: Sequence[str], subscribe: Sequence[str]) -> str:
     allowed = f"publish: {{ allow: [{_quoted(publish)}], deny: [{_quoted(never)}] }}"
     heard = f"subscribe: {{ allow: [{_quoted(subscribe)}] }}"
-    return f'      {{ user: "{name}", password: "{password}", permissions: {{ {allowed}, {heard} }} }}'
+    return f'      {{ user: "{name}", password: {password}, permissions: {{ {allowed}, {heard} }} }}'
 
 
 def _quoted(subjects: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from domain.key import id_of
 
 revision = "0003"
 down_revision = "0002"
+compatible_from = "0002"
 
 FACT = text(
     "INSERT INTO postcommit.events (id, stream, version, name, name_version, at, subject, data, meta) "

@@ -3,13 +3,14 @@
 from litestar import Litestar
 from litestar.datastructures import State
 
-from adapters.http import accounts, audit, balance, changes, events, health, history, listing, mail, tasks
+from adapters.http import accounts, audit, balance, changes, docs, events, health, history, listing, mail, tasks
 from adapters.http.auth import Guard
 from adapters.http.body import MOST_BODY
 from adapters.http.desk import desk_for
 from adapters.http.methods import options
 from adapters.http.origin import echo_request_id
 from adapters.http.problems import tell
+from adapters.http.query import well_asked
 from adapters.http.service import Service
 
 ROUTES = (
@@ -28,6 +29,8 @@ ROUTES = (
     events.stream_events,
     audit.list_audit,
     balance.balance,
+    docs.see_openapi,
+    docs.see_docs,
 )
 MAIL = (mail.list_mail, mail.see_mail)
 
@@ -37,8 +40,8 @@ def create_app(service: Service) -> Litestar:
     routes = [*ROUTES, *(MAIL if service.mail else ())]
     return Litestar(
         route_handlers=[options(routes), *routes],
-        state=State({"desk": desk_for(service)}),
-        guards=[Guard(service.find_key)],
+        state=State({"desk": desk_for(service), docs.MANUAL: docs.manual(routes, service.kinds)}),
+        guards=[Guard(service.find_key), well_asked],
         exception_handlers={Exception: tell(service.problems)},
         before_send=[echo_request_id],
         request_max_body_size=MOST_BODY,

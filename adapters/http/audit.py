@@ -3,20 +3,48 @@
 import time
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 
+from adapters.http import examples
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, Desk, desk
 from adapters.http.methods import get
 from adapters.http.page import Id, Limit, Position, Text, limited, page
 from adapters.http.problems import Problem, invalid
 from domain.access import Right
+from domain.audit import Line
+from domain.views import HEAD
 
 READER = "audit"
 LONGEST_S = 20.0
 
 
-@get("/v1/audit", opt=needs(Right.READ_LOG))
+class AuditPage(msgspec.Struct):
+    items: list[Line]
+    next: int | None
+    position: int  # that the reader has reached
+
+
+LINE = Line(
+    position=7,
+    at=examples.AT,
+    actor="client",
+    action="account.registered",
+    subject=f"account-{examples.ACCOUNT_ID}",
+    address="192.0.2.7",
+    request_id="checkout-7",
+)
+LIST = described(
+    "list_audit",
+    "Log",
+    {200: Reply(AuditPage, AuditPage([LINE], 7, 9), may=["Link"])},
+    problems=["not-yet", "log-changed"],
+)
+
+
+@get("/v1/audit", opt=needs(Right.READ_LOG) | LIST)
 async def list_audit(
     request: Call,
     subject: Text = None,
@@ -35,11 +63,15 @@ async def list_audit(
 
 
 async def caught_up(desk: Desk, reader: str, event: UUID | None, position: int) -> None:
-    """Wait until the reader has applied the event and the position. Raises Problem where that takes too long."""
+    """Wait until the reader has applied both. Raises Problem where that takes too long, or the log ends before."""
     deadline = time.monotonic() + LONGEST_S
     if event is not None:
         position = max(position, await _position(desk, event, LONGEST_S))
-    reached = (await desk.service.queries.cursors([reader]))[reader]
+    cursors = await desk.service.queries.cursors([reader])
+    reached, head = cursors[reader], cursors[HEAD]
+    if position > head:
+        epoch = await desk.service.queries.epoch()
+        raise Problem("log-changed", f"It ends at {head}, before {position}.", epoch=epoch, head=head)
     if reached < position and not await desk.cursors.until(
         reader, lambda cursor: cursor >= position, deadline - time.monotonic()
     ):

@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from litestar import Response
 from litestar.params import QueryParameter
 
+from adapters.http import examples
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.page import Id, Limit, Text, limited, page
@@ -19,18 +22,37 @@ from domain.views import Wanted
 
 KNOWN = ", ".join(status for status in Status if status is not Status.UNKNOWN)
 Statuses = Annotated[list[Status] | None, QueryParameter(description=f"one of {KNOWN}")]
+Moment = Annotated[str | None, QueryParameter(max_length=256, format="date-time", description="a time as in RFC 3339")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]  # as RFC 3339 has it, with an offset
 
 
-@get("/v1/tasks", opt=needs(Right.READ_TASKS))
+class TaskPage(msgspec.Struct):
+    items: list[TaskShown]
+    next: UUID | None
+
+
+LIST = described(
+    "list_tasks",
+    "Tasks",
+    {
+        200: Reply(
+            TaskPage,
+            TaskPage([examples.TASK], examples.TASK_ID),
+            may=["Link"],
+        )
+    },
+)
+
+
+@get("/v1/tasks", opt=needs(Right.READ_TASKS) | LIST)
 async def list_tasks(
     request: Call,
     status: Statuses = None,
     kind: Text = None,
     queue: Text = None,
     by: Text = None,
-    since: Text = None,
-    until: Text = None,
+    since: Moment = None,
+    until: Moment = None,
     after: Id = None,
     limit: Limit = 50,
 ) -> Response[bytes]:

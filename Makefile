@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench lock clean
+.PHONY: help demo test test-long lint types imports bench fuzz lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +41,9 @@ imports: $(READY)
 
 bench: $(READY) ## latency and append rate
 	@$(BIN)/python -m tests.bench
+
+fuzz: $(READY) ## the API against its own description, for MINUTES=30
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 lock: ## renew the lock file from pyproject.toml (needs uv)
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock

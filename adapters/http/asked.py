@@ -1,6 +1,5 @@
 """The bodies that ask for tasks, as types: one for every kind, told apart by `kind`."""
 
-from datetime import datetime
 from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any
@@ -9,10 +8,8 @@ import msgspec
 
 from adapters.http.described import Kinds
 from adapters.http.schemas import sample
-from adapters.http.wish import MOST_WISHES
+from adapters.http.wish import MOST_WISHES, Body
 from domain.kind import AnyKind
-
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def one(kinds: Kinds) -> Any:
@@ -38,10 +35,20 @@ def example_of_many(kinds: Kinds) -> dict[str, Any]:
 def _asked(kind: AnyKind) -> type[msgspec.Struct]:
     name = "".join(part.capitalize() for part in kind.name.replace("-", "_").split("_"))
     request = msgspec.defstruct(f"{name}Request", [], bases=(kind.request,), frozen=True, kw_only=True)
-    fields: list[tuple[str, Any, Any]] = [("request", request, msgspec.NODEFAULT), ("due_at", Time | None, None)]
+    fields: list[tuple[str, Any, Any]] = [("request", request, msgspec.NODEFAULT)]
+    fields += [
+        (field.name, field.type, _default(field))
+        for field in msgspec.structs.fields(Body)
+        if field.name not in ("kind", "request")
+    ]
     return msgspec.defstruct(
         f"{name}Task", fields, tag_field="kind", tag=kind.name, forbid_unknown_fields=True, kw_only=True
     )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    made = field.default_factory
+    return field.default if made is msgspec.NODEFAULT else msgspec.field(default_factory=made)
 
 
 def _sample(kind: AnyKind) -> Any:

@@ -52,8 +52,9 @@ class Body:
 class Described:
     """A route as its callers know it. Its summary and description are its docstring, its parameters its signature.
 
-    `id` is for programs and never changes. `takes` are headers of the request, names out of `headers.TAKEN`, and
-    `problems` are slugs: both beyond those that follow from the rest, see `openapi.problems_of`."""
+    `id` is for programs and never changes. `takes` are headers of the request, names out of `headers.TAKEN`, those that
+    are required with a `!` behind them; `problems` are slugs: both beyond those that follow from the rest, see
+    `openapi.problems_of`."""
 
     id: str
     group: str

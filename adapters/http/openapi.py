@@ -80,7 +80,7 @@ def problems_of(route: HTTPRouteHandler, told: Described) -> set[str]:
     found |= set(WITH_BODY) if told.body else set()
     found |= {"overloaded"} if _writes(route) else set()
     found |= set(ONCE) if _once(route) else set()
-    return found | ({"stale"} if "If-Match" in told.takes else set())
+    return found | ({"stale"} if {"If-Match", "If-Match!"} & set(told.takes) else set())
 
 
 def _writes(route: HTTPRouteHandler) -> bool:

@@ -54,5 +54,7 @@ def plain_type(hint: Any) -> Any:
 
 
 def headers(names: Iterable[str]) -> Iterable[Node]:
+    """Of a name that ends in `!` the header is required."""
     for name in names:
-        yield {"name": name, "in": "header", "required": False} | TAKEN[name]
+        known = TAKEN[name.rstrip("!")]
+        yield {"name": name.rstrip("!"), "in": "header", "required": name.endswith("!")} | known

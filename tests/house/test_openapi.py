@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from litestar import get, post
+from litestar.params import FromPath
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.http import examples
@@ -148,6 +149,16 @@ def test_one_name_for_two_shapes_is_told_apart() -> None:
     schemas = document([add], KINDS)["components"]["schemas"]
     assert (schemas["Line"]["required"], schemas["LineShown"]["required"]) == (["text"], ["text", "note"])
     assert schemas["Line"]["additionalProperties"] is False and "additionalProperties" not in schemas["LineShown"]
+
+
+def test_a_header_may_be_required() -> None:
+    @post("/v1/lines/{id:str}", opt=described("change", "Lines", {200: Reply(str, "x")}, takes=["If-Match!"]))
+    async def change(id: FromPath[str]) -> None:
+        """Change a line."""
+
+    operation = document([change], KINDS)["paths"]["/v1/lines/{id}"]["post"]
+    assert [one["name"] for one in operation["parameters"] if one["required"]] == ["id", "If-Match"]
+    assert "412" in operation["responses"]
 
 
 def test_operations_have_names_of_their_own() -> None:

@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench lock files clean
+.PHONY: help demo test test-long lint types imports bench fuzz lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +49,9 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 
 files: $(READY) ## write infra/deploy/nats.conf and postgres.sql anew
 	@$(BIN)/python -m infra.deploy.files
+fuzz: $(READY) ## the API against its own description, for MINUTES=30
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
 
 clean: ## forget the environment
 	rm -rf $(VENV) build *.egg-info

@@ -64,8 +64,6 @@ def dump(event: Event) -> tuple[str, bytes, bytes | None]:
     if asked is not None:  # the request's personal part is one level down
         whole = {f: getattr(event, f) for f in event.__struct_fields__ if f != "asked"}
         rest, personal = split(msgspec.structs.asdict(asked), ("personal",))
-        if not asked.needs:
-            del rest["needs"]  # as older programs know it
         secret = personal["personal"] or None
         return name, ENCODER.encode(whole | {"asked": rest}), ENCODER.encode(secret) if secret else None
     marked = PERSONAL[name]

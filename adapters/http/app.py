@@ -8,6 +8,7 @@ from adapters.http import (
     audit,
     balance,
     changes,
+    docs,
     events,
     following,
     health,
@@ -25,6 +26,7 @@ from adapters.http.desk import desk_for
 from adapters.http.methods import options
 from adapters.http.origin import echo_request_id
 from adapters.http.problems import tell
+from adapters.http.query import well_asked
 from adapters.http.service import Service
 
 ROUTES = (
@@ -54,6 +56,8 @@ ROUTES = (
     events.stream_events,
     audit.list_audit,
     balance.balance,
+    docs.see_openapi,
+    docs.see_docs,
 )
 MAIL = (mail.list_mail, mail.see_mail)
 NOTICES = (notices.list_notices,)
@@ -64,8 +68,8 @@ def create_app(service: Service) -> Litestar:
     routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
     return Litestar(
         route_handlers=[options(routes), *routes],
-        state=State({"desk": desk_for(service)}),
-        guards=[Guard(service.find_key)],
+        state=State({"desk": desk_for(service), docs.MANUAL: docs.manual(routes, service.kinds)}),
+        guards=[Guard(service.find_key), well_asked],
         exception_handlers={Exception: tell(service.problems)},
         before_send=[echo_request_id],
         request_max_body_size=MOST_BODY,

@@ -2,31 +2,61 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from litestar import Response
 from litestar.response import Stream
 from msgspec.structs import replace
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.caught_up import caught_up
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.export import CSV, NDJSON, exported, limit_of, wanted
 from adapters.http.methods import get
-from adapters.http.page import MOST_ITEMS, Id, Limit, Position, Text, limited, page, utc
+from adapters.http.page import MOST_ITEMS, Id, Limit, Moment, Position, Text, limited, page, utc
+from adapters.http.shown import ENCODER
 from domain import audit
 from domain.access import Right
+from domain.audit import Line
 
 READER = "audit"
 
 
-@get("/v1/audit", opt=needs(Right.READ_LOG))
+class AuditPage(msgspec.Struct):
+    items: list[Line]
+    next: int | None
+    position: int  # that the reader has reached
+
+
+LINE = Line(
+    position=7,
+    at=examples.AT,
+    actor="client",
+    action="account.registered",
+    subject=f"account-{examples.ACCOUNT_ID}",
+    address="192.0.2.7",
+    request_id="checkout-7",
+)
+NDJSON_LINE = ENCODER.encode(LINE).decode() + "\n"
+CSV_LINES = "position,at,actor,…\r\n7,2026-01-31T12:00:00Z,client,…\r\n"
+LIST = described(
+    "list_audit",
+    "Log",
+    {200: Reply(AuditPage, AuditPage([LINE], 7, 9), may=["Link"], also={NDJSON: NDJSON_LINE, CSV: CSV_LINES})},
+    problems=["not-yet", "log-changed"],
+)
+
+
+@get("/v1/audit", opt=needs(Right.READ_LOG) | LIST)
 async def list_audit(
     request: Call,
     subject: Text = None,
     actor: Text = None,
     action: Text = None,
     request_id: Text = None,
-    since: Text = None,
-    until: Text = None,
+    since: Moment = None,
+    until: Moment = None,
     after: Position = 0,
     limit: Limit = 50,
     after_event: Id = None,

@@ -5,16 +5,21 @@ from uuid import UUID
 
 from adapters.http.desk import Desk
 from adapters.http.problems import Problem, invalid
+from domain.views import HEAD
 
 LONGEST_S = 20.0
 
 
 async def caught_up(desk: Desk, reader: str, event: UUID | None, position: int) -> None:
-    """Wait until the reader has applied the event and the position. Raises Problem where that takes too long."""
+    """Wait until the reader has applied both. Raises Problem where that takes too long, or the log ends before."""
     deadline = time.monotonic() + LONGEST_S
     if event is not None:
         position = max(position, await _position(desk, event, LONGEST_S))
-    reached = (await desk.service.queries.cursors([reader]))[reader]
+    cursors = await desk.service.queries.cursors([reader])
+    reached, head = cursors[reader], cursors[HEAD]
+    if position > head:
+        epoch = await desk.service.queries.epoch()
+        raise Problem("log-changed", f"It ends at {head}, before {position}.", epoch=epoch, head=head)
     if reached < position and not await desk.cursors.until(
         reader, lambda cursor: cursor >= position, deadline - time.monotonic()
     ):

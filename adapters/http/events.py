@@ -6,13 +6,16 @@ from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 import structlog
 from litestar import Response
 from litestar import get as get_only
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
+from adapters.http import examples
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, Desk, desk
 from adapters.http.export import NDJSON, exported, limit_of, wanted
 from adapters.http.methods import get
@@ -30,7 +33,36 @@ EPOCH = "Postcommit-Epoch"
 LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-@get("/v1/events", opt=needs(Right.READ_LOG))
+class EventPage(msgspec.Struct):
+    items: list[Line]
+    next: int | None
+    epoch: UUID
+    head: int  # the position at which the log ends
+
+
+LIST = described(
+    "list_events",
+    "Log",
+    {
+        200: Reply(
+            EventPage,
+            EventPage([examples.LINE], 7, examples.EPOCH, 9),
+            may=["Link", EPOCH],
+            also={NDJSON: ENCODER.encode(examples.LINE).decode() + "\n"},
+        )
+    },
+)
+FRAMES = f': the log\n: epoch {examples.EPOCH}\nretry: 2000\nid: 6\n\nid: 7\ndata: {{"position":7,…}}\n\n: ping\n\n'
+STREAM = described(
+    "stream_events",
+    "Log",
+    {200: Reply(Line, FRAMES, [*LIVE, EPOCH], media_type="text/event-stream")},
+    takes=["Last-Event-ID"],
+    problems=["log-changed"],
+)
+
+
+@get("/v1/events", opt=needs(Right.READ_LOG) | LIST)
 async def list_events(request: Call, after: Position = 0, limit: Limit = 50) -> Response[bytes] | Stream:
     """The facts after a position, in order: a page of JSON, or by `Accept` all of them as NDJSON. Another `epoch` than
     before: positions have changed, begin anew."""
@@ -56,7 +88,7 @@ async def _pages(request: Call, after: int, head: int) -> AsyncIterator[Sequence
             return
 
 
-@get_only("/v1/events/stream", opt=needs(Right.READ_LOG))
+@get_only("/v1/events/stream", opt=needs(Right.READ_LOG) | STREAM)
 async def stream_events(request: Call, after: Begin = None, epoch: Id = None) -> Stream:
     """The facts as they come, as server-sent events: after Last-Event-ID, else after `after`, else from now on.
 

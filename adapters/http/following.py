@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, Desk, desk, find_task
 from adapters.http.events import LIVE, PING_S, last_seen, one_line, pause
 from adapters.http.history import Item, items
@@ -19,11 +20,22 @@ from domain.log import stream_of
 from domain.views import Glance, Seen
 
 logger = structlog.get_logger()
+FRAMES = (
+    'retry: 2000\nevent: task\ndata: {"status":"in_progress",…}\n\n'
+    'id: 7\nevent: fact\ndata: {"name":"task.started",…}\n\n'
+    'event: progress\ndata: {"done":1.0,"total":4.0,"unit":"s","note":""}\n\n: ping\n\n'
+)
+FOLLOW = described(
+    "follow_task",
+    "Tasks",
+    {200: Reply(Item, FRAMES, [*LIVE], media_type="text/event-stream"), 204: Reply()},
+    takes=["Last-Event-ID"],
+)
 ENDS = frozenset({"task.completed", "task.failed", "task.cancelled"})
 PING = b": ping\n\n"
 
 
-@get_only("/v1/tasks/{id:str}/stream", opt=needs(Right.READ_TASKS))
+@get_only("/v1/tasks/{id:str}/stream", opt=needs(Right.READ_TASKS) | FOLLOW)
 async def follow_task(request: Call, id: FromPath[str]) -> Response[bytes] | Stream:
     """First the task as it is; then its facts after Last-Event-ID (else all), each with its position as `id:`, and
     between them its fine progress, without an id. The stream ends with the task. Who comes back then gets 204, after

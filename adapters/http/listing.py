@@ -4,20 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 from litestar.params import QueryParameter
 from litestar.response import Stream
 from msgspec.structs import replace
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.cursor import opened, sealed
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.export import NDJSON, exported, limit_of
 from adapters.http.export import wanted as wanted_as
 from adapters.http.methods import get
-from adapters.http.page import MOST_ITEMS, Limit, Text, limited, page, utc
+from adapters.http.page import MOST_ITEMS, Limit, Moment, Text, limited, page, utc
 from adapters.http.problems import invalid
-from adapters.http.shown import TaskShown, shown
+from adapters.http.shown import ENCODER, TaskShown, shown
 from domain.access import Right
 from domain.task import Status
 from domain.views import Wanted
@@ -28,15 +31,34 @@ SHORT = frozenset(Status) - {Status.COMPLETE, Status.UNKNOWN}  # these have inde
 UNSERVED = "No index serves it alone: add kind, by, since, or a status other than complete"
 
 
-@get("/v1/tasks", opt=needs(Right.READ_TASKS))
+class TaskPage(msgspec.Struct):
+    items: list[TaskShown]
+    next: str | None
+
+
+LIST = described(
+    "list_tasks",
+    "Tasks",
+    {
+        200: Reply(
+            TaskPage,
+            TaskPage([examples.TASK], examples.CURSOR),
+            may=["Link"],
+            also={NDJSON: ENCODER.encode(examples.TASK).decode() + "\n"},
+        )
+    },
+)
+
+
+@get("/v1/tasks", opt=needs(Right.READ_TASKS) | LIST)
 async def list_tasks(
     request: Call,
     status: Statuses = None,
     kind: Text = None,
     queue: Text = None,
     by: Text = None,
-    since: Text = None,
-    until: Text = None,
+    since: Moment = None,
+    until: Moment = None,
     after: Text = None,
     limit: Limit = 50,
 ) -> Response[bytes] | Stream:

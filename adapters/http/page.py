@@ -23,6 +23,7 @@ Text = Annotated[  # as Postgres can compare it
     QueryParameter(pattern=r"^[^\x00]*$", max_length=256, description="at most 256 characters without NUL"),
 ]
 Position = Annotated[int, QueryParameter(ge=0, le=LARGEST, description=POSITION)]
+Moment = Annotated[str | None, QueryParameter(max_length=256, format="date-time", description="a time as in RFC 3339")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]  # as RFC 3339 has it, with an offset
 Id = Annotated[UUID | None, QueryParameter(description="a UUID")]
 

@@ -22,7 +22,8 @@ Kinds = Mapping[str, AnyKind]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer that is no problem: the type of its body, None for no body, and an example of it.
+    """One answer that is no problem: the type of its body, None for no body, and an example of it. Server-sent events
+    of several types have a tuple of them.
 
     `headers` are always there and `may` sometimes; both are names out of `headers.ANSWERED`. `links` lead from this
     answer to other operations: their ids, each with a run-time expression (OpenAPI 3.1, 4.8.20.4) for its `{id}`.
@@ -35,6 +36,12 @@ class Reply:
     links: Mapping[str, str] | None = None
     media_type: str = JSON
     also: Mapping[str, str] | None = None
+
+    @property
+    def shapes(self) -> tuple[Any, ...]:
+        if self.shape is None:
+            return ()
+        return self.shape if isinstance(self.shape, tuple) else (self.shape,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from adapters.http.described import Reply, described
 from adapters.http.desk import Call, Desk, desk, find_task
 from adapters.http.events import LIVE, PING_S, last_seen, one_line, pause
 from adapters.http.history import Item, items
-from adapters.http.shown import id_of, task_json
+from adapters.http.shown import TaskShown, id_of, task_json
 from adapters.http.wait import glance
 from domain.access import Right
 from domain.log import stream_of
+from domain.outcome import Progress
 from domain.views import Glance, Seen
 
 logger = structlog.get_logger()
@@ -28,7 +29,7 @@ FRAMES = (
 FOLLOW = described(
     "follow_task",
     "Tasks",
-    {200: Reply(Item, FRAMES, [*LIVE], media_type="text/event-stream"), 204: Reply()},
+    {200: Reply((TaskShown, Item, Progress), FRAMES, [*LIVE], media_type="text/event-stream"), 204: Reply()},
     takes=["Last-Event-ID"],
 )
 ENDS = frozenset({"task.completed", "task.failed", "task.cancelled"})

@@ -37,7 +37,7 @@ def document(routes: Routes, kinds: Kinds) -> Node:
     bodies = {id(told.body): _shape(told.body, kinds) for _, told in known if told.body}
     asked = [hint for route, _ in known for _, hint, _, _ in parameters.arguments(route)]
     taken = [*bodies.values(), *map(parameters.plain_type, asked)]
-    given = [one.shape for _, told in known for one in told.replies.values() if one.shape is not None]
+    given = [shape for _, told in known for one in told.replies.values() for shape in one.shapes]
     schemas = Schemas(taken, given)
     paths: dict[str, Node] = {}
     answers: dict[str, Node] = {}

@@ -64,7 +64,8 @@ def reply(status: int, told: Reply, schemas: Schemas) -> Node:
 
 
 def _schema(told: Reply, schemas: Schemas) -> Node:
-    schema = schemas.given(told.shape)
+    known = [schemas.given(shape) for shape in told.shapes]
+    schema = known[0] if len(known) == 1 else {"anyOf": known}
     if told.media_type != EVENTS or told.shape is str:
         return schema
     data = TEXT | {"contentMediaType": JSON, "contentSchema": schema}

@@ -86,7 +86,7 @@ async def test_a_list_has_every_filter_of_the_rest_api(service: Running) -> None
     assert ids("--by", "client") == mine
     assert ids("--until", oldest) == [] and set(ids("--since", oldest)) >= {*mine, *later}
     assert ids("--status", "failed", "--status", "cancelled") == []
-    assert ids("--queue", "email") == ids("--kind", "email_welcome") == []
+    assert ids("--queue", "email", "--since", oldest) == ids("--kind", "email_welcome") == []
     assert ids("--limit", "2") == [later[1], later[0]]
 
 

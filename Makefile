@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench schemas lock clean
+.PHONY: help demo test test-long lint types imports bench fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,8 +45,16 @@ bench: $(READY) ## latency and append rate
 schemas: $(READY) ## publish the JSON Schemas of new events
 	@$(BIN)/python -m infra.schemas
 
-lock: ## renew the lock file from pyproject.toml (needs uv)
-	@uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+LOCKING := --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
+lock: ## renew the lock files from pyproject.toml (needs uv)
+	@uv pip compile $(LOCKING) --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile $(LOCKING) --extra image --constraints requirements.lock pyproject.toml -o infra/deploy/requirements.lock
+
+files: $(READY) ## write infra/deploy/nats.conf and postgres.sql anew
+	@$(BIN)/python -m infra.deploy.files
+
+fuzz: $(READY) ## the API against its own description, for MINUTES=30
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 clean: ## forget the environment
 	rm -rf $(VENV) build *.egg-info

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, item, order, task
+from domain import account, consumer, item, key, order, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -32,6 +32,9 @@ TYPES: dict[str, type[Event]] = {
     "order.recorded": order.Recorded,
     "consumer.added": consumer.Added,
     "consumer.removed": consumer.Removed,
+    "key.issued": key.Issued,
+    "key.rotated": key.Rotated,
+    "key.revoked": key.Revoked,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}
@@ -63,8 +66,6 @@ def dump(event: Event) -> tuple[str, bytes, bytes | None]:
     if asked is not None:  # the request's personal part is one level down
         whole = {f: getattr(event, f) for f in event.__struct_fields__ if f != "asked"}
         rest, personal = split(msgspec.structs.asdict(asked), ("personal",))
-        if not asked.needs:
-            del rest["needs"]  # as older programs know it
         secret = personal["personal"] or None
         return name, ENCODER.encode(whole | {"asked": rest}), ENCODER.encode(secret) if secret else None
     marked = PERSONAL[name]

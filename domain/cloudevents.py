@@ -30,9 +30,11 @@ HEADERS: dict[str, str] = {
     "traceparent": "W3C Trace Context of the request that caused it; there only where it is known.",
     "Nats-Msg-Id": "The same as ce-id, where the server was to look for repeats.",
 }
-ALWAYS = tuple(
-    f"ce-{name}" for name in ("specversion", "id", "source", "type", "subject", "time", "sequence", "position")
-) + ("content-type", EPOCH)
+ALWAYS = (
+    *(f"ce-{name}" for name in ("specversion", "id", "source", "type", "subject", "time", "sequence", "position")),
+    "content-type",
+    EPOCH,
+)
 
 
 def headers(stored: Stored, epoch: str, public_url: str) -> dict[str, str]:

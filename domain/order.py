@@ -20,12 +20,15 @@ class WantedLine(Record, frozen=True):
     quantity: Quantity
 
 
+Address = Annotated[str, msgspec.Meta(max_length=2_000, extra_json_schema={"format": "uri"})]
+
+
 class Wanted(Record, frozen=True):
     """What a caller orders. `notify` is where the warehouse hears of it; without it the setting says where."""
 
     account: UUID
     lines: Annotated[list[WantedLine], msgspec.Meta(min_length=1, max_length=MOST_LINES)]
-    notify: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None
+    notify: Address | None = None
 
 
 class Line(Record, frozen=True):

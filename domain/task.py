@@ -36,7 +36,7 @@ STEP = 0.05  # the smallest progress worth a line in the log
 # What is said of a task.
 
 
-class CancelRequest(Record, frozen=True, omit_defaults=True):
+class CancelRequest(Record, frozen=True):
     at: datetime
     by: str
     reason: str
@@ -118,7 +118,7 @@ class CancelRequested(Record, frozen=True):
     reason: str = ""
 
 
-class Cancelled(Record, frozen=True, omit_defaults=True):
+class Cancelled(Record, frozen=True):
     by: str
     reason: str = ""
     cause: UUID | None = None

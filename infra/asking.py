@@ -1,11 +1,16 @@
-"""What Postgres says instead of an answer, as one sentence: whoever asked is refused, or Postgres is away."""
+"""What Postgres or NATS say instead of an answer, as one sentence: whoever asked is refused, or they are away."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
+import nats as driver
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from sqlalchemy.exc import DBAPIError
 
+from adapters.nats.api import ApiError, NoAnswer
+from adapters.nats.names import addresses
 from adapters.postgres.database import GONE, Unavailable, Unsafe
 from infra.exits import Away, Refused
 from infra.settings import mask
@@ -24,6 +29,7 @@ LATER = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
+NATS_ERRORS = (OSError, NatsError, NoAnswer, ApiError, TimeoutError)
 
 
 @contextmanager
@@ -40,6 +46,39 @@ def postgres(dsn: str) -> Iterator[None]:
         if isinstance(cause, (Unavailable, *LATER)):
             raise Away(f"Postgres at {mask(dsn)} does not answer: {_words(cause)}.") from error
         raise
+
+
+@asynccontextmanager
+async def nats(url: str) -> AsyncIterator[Client]:
+    """A connection for a few questions. What goes wrong at NATS raises Refused or Away, also in the block."""
+    try:
+        client = await driver.connect(
+            addresses(url),
+            connect_timeout=2,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # of the first connection too
+            reconnect_time_wait=0.1,
+            error_cb=_unheard,
+        )
+    except NATS_ERRORS as error:
+        raise _unasked(url, error) from error
+    try:
+        yield client
+    except NATS_ERRORS as error:
+        raise _unasked(url, error) from error
+    finally:
+        await client.close()
+
+
+def _unasked(url: str, error: Exception) -> Away | Refused:
+    words = (str(error) or type(error).__name__).rstrip(".")
+    if "authorization" in words.lower():
+        return Refused(f"NATS at {mask(url)} refuses this: {words}.")
+    return Away(f"NATS at {mask(url)} cannot be asked: {words}.")
+
+
+async def _unheard(_: Exception) -> None:
+    """What goes wrong is raised."""
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -2,23 +2,30 @@
 
 import json
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from infra.commands import consumers, events, keys, tasks
+from infra.commands.completion import Shell, script
+from infra.commands.options import Home, Json
 from infra.exits import told
+
+
+def version() -> str:
+    from importlib.metadata import version
+
+    return version("postcommit")
+
 
 app = App(
     name="postcommit",
     help="Runs what happens after the commit: no task is lost, every result can be asked for.",
-    version=lambda: version("postcommit"),
+    version=version,
 )
-keys_app = App(name="keys", help="Keys of the REST API.")
-app.command(keys_app)
-consumers_app = App(name="consumers", help="Who may read the stream LOG from outside, each with a filter of its own.")
-app.command(consumers_app)
+for group in (tasks.app, events.app, consumers.app, keys.app):
+    app.command(group)
 
 
 @app.command
@@ -34,11 +41,16 @@ def up(
 
     Parameters
     ----------
-    home: Where everything is kept: stop it, start it again, and all is there.
-    port: Of the REST API; 0 takes a free one.
-    workers: How many worker processes run.
-    relays: How many relay processes run; one leads.
-    detach: Return as soon as everything is ready, and go on in the background.
+    home
+        Where everything is kept: stop it, start it again, and all is there.
+    port
+        Of the REST API; 0 takes a free one.
+    workers
+        How many worker processes run.
+    relays
+        How many relay processes run; one leads.
+    detach
+        Return as soon as everything is ready, and go on in the background.
     """
     from infra.roles.up import up as supervise
     from infra.settings import load
@@ -70,12 +82,13 @@ def relay() -> int:
 
 
 @app.command
-def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="")] = ()) -> int:
+def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()) -> int:
     """Run a worker.
 
     Parameters
     ----------
-    queue: A queue that it works on; may be repeated. Without one it works on all.
+    queue
+        A queue that it works on; may be repeated. Without one it works on all.
     """
     from infra.roles.role import run
     from infra.roles.worker import serve
@@ -99,12 +112,11 @@ def reader() -> int:
 @app.command
 def migrate() -> int:
     """Bring the database's schema to this program's version. Needs POSTCOMMIT_POSTGRES_OWNER."""
-    from infra.migrate import head, upgrade
+    from infra.migrate import upgrade
     from infra.settings import load
 
     settings = load()
-    upgrade(settings.postgres_owner or settings.postgres)
-    print(f"The schema is at {head()}.", file=sys.stderr)
+    print(f"The schema is at {upgrade(settings.postgres_owner or settings.postgres)}.", file=sys.stderr)
     return 0
 
 
@@ -117,14 +129,9 @@ def demo() -> int:
 
 
 @app.command
-def check(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+def check(*, home: Home = None, as_json: Json = False) -> int:
     """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken, 75 where
     Postgres or NATS cannot be asked.
-
-    Parameters
-    ----------
-    home: The directory of `postcommit up`; without it the settings say where Postgres and NATS are.
-    as_json: One JSON document instead of a table.
     """
     import asyncio
 
@@ -134,85 +141,41 @@ def check(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="
 
 
 @app.command
-def config() -> int:
-    """Show the settings as they are in force, with secrets masked."""
+def doctor(*, home: Home = None, as_json: Json = False) -> int:
+    """Look at everything that can be looked at from here, and say what to do where it is not well. Exit code 1 where
+    something has failed."""
+    import asyncio
+
+    from infra.doctor.report import report
+
+    return asyncio.run(report(home, as_json))
+
+
+@app.command
+def config(*, as_json: Json = True) -> int:
+    """Show the settings as they are in force, with secrets masked: one JSON document, also without --json."""
     from infra.settings import load, masked
 
+    assert as_json, "There is no other form."
     print(json.dumps(masked(load()), indent=2))
     return 0
 
 
-@keys_app.command(name="import")
-def import_keys() -> int:
-    """Take keys from stdin, as JSON {"name": "secret"}; a name is also the scope: client, worker, auditor, operator."""
-    import asyncio
+@app.command
+def completion(shell: Shell, /) -> int:
+    """Print what completes this program's commands and options in a shell.
 
-    from infra.keys import take
-    from infra.settings import load
-
-    asyncio.run(take(load().postgres, sys.stdin.buffer.read()))
+    Parameters
+    ----------
+    shell
+        For which one.
+    """
+    print(script(app, shell))
     return 0
 
 
-@consumers_app.command(name="add")
-def add_consumer(
-    name: str,
-    *,
-    filter: str,
-    home: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
-) -> int:
-    """Make a consumer: a NATS user that may read what the filter lets through, and nothing else.
-
-    Parameters
-    ----------
-    name: 1 to 64 of A-Z a-z 0-9 _ -.
-    filter: Which subjects it reads, such as 'events.v1.order.>'.
-    home: The directory of `postcommit up`; without it the lines for your own server's configuration are printed.
-    as_json: One JSON document instead of lines.
-    """
-    import asyncio
-
-    from infra.consumers import add
-
-    return asyncio.run(add(name, filter, home, as_json))
-
-
-@consumers_app.command(name="list")
-def list_consumers(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
-    """List the consumers, with the position that each has reached.
-
-    Parameters
-    ----------
-    home: The directory of `postcommit up`; without it the settings say where Postgres is.
-    as_json: One JSON document instead of a table.
-    """
-    import asyncio
-
-    from infra.consumers import show
-
-    return asyncio.run(show(home, as_json))
-
-
-@consumers_app.command(name="remove")
-def remove_consumer(name: str, *, home: Path | None = None) -> int:
-    """Take a consumer's rights and its durable.
-
-    Parameters
-    ----------
-    name: As it was added.
-    home: The directory of `postcommit up`.
-    """
-    import asyncio
-
-    from infra.consumers import remove
-
-    return asyncio.run(remove(name, home))
-
-
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 70 the event loop of a role stood still,
-    75 what it needs is away, 78 refused, 130 Ctrl-C before a role listened to it."""
+    """The console script. Its exit codes stand in `infra/exits.py` and, explained, in docs/command-line.md."""
     sys.exit(told(app))
 
 

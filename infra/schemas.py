@@ -15,10 +15,10 @@ def publish(folder: Path = FOLDER) -> tuple[list[str], list[str]]:
     written: list[str] = []
     broken: list[str] = []
     for name in catalogue.TYPES:
-        path, made = file_of(name, folder), schema.of_event(name)
-        text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+        path = file_of(name, folder)
+        text = json.dumps(schema.of_event(name), indent=2, ensure_ascii=False) + "\n"
         if path.exists():
-            wrong = schema.breaks(json.loads(path.read_text()), made)
+            wrong = schema.breaks(json.loads(path.read_text()), json.loads(text))
             broken += [f"{path.parent.name}/{path.name}: {one}." for one in wrong]
             if wrong or path.read_text() == text:
                 continue

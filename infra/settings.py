@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from adapters.nats.names import addresses
 from domain import warehouse
 from infra.exits import Refused
 
@@ -19,7 +20,9 @@ SCHEMES = {  # of the addresses, which may carry a password
     "nats": ("nats", "tls"),
     "smtp": ("smtp", "smtps"),
     "public_url": ("http", "https"),
+    "url": ("http", "https"),
 }
+MAY_BE_EMPTY = ("postgres_owner", "public_url")
 RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_replicas": (1, 5),
     "nats_max_bytes": (0, 10**15),
@@ -36,7 +39,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
 }
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
-SECRETS = frozenset({"webhook_secret"})
+SECRETS = frozenset({"webhook_secret", "key"})
 SIGNING = re.compile(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}")
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
@@ -54,7 +57,7 @@ class Settings:
 
     postgres: str = "postgresql://postcommit@127.0.0.1:5432/postcommit"  # the role that may append, not change
     postgres_owner: str = ""  # the role that owns the schema: `postcommit migrate` only
-    nats: str = "nats://127.0.0.1:4222"
+    nats: str = "nats://127.0.0.1:4222"  # several servers of one cluster: with commas between them
     nats_replicas: int = 1  # of the stream LOG
     nats_max_bytes: int = 2 * 1024**3  # of the stream LOG; the oldest messages go first; 0: no limit
     nats_max_age_s: float = 7 * 86_400.0  # 0: no limit
@@ -79,6 +82,8 @@ class Settings:
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most
     log_level: str = "info"
+    url: str = "http://127.0.0.1:8000"  # of the REST API, for `postcommit tasks` and `postcommit events`
+    key: str = ""  # for the same
 
     @property
     def public(self) -> str:
@@ -154,11 +159,17 @@ def _truth(value: Any) -> bool:
 def _require_usable(settings: Settings) -> None:
     for name, schemes in SCHEMES.items():
         value = getattr(settings, name)
-        if not (_is_address(value, schemes) or (name in ("postgres_owner", "public_url") and not value)):
+        each = addresses(value) if name == "nats" else [value]
+        if not (all(_is_address(one, schemes) for one in each) or (name in MAY_BE_EMPTY and not value)):
             begins = " or ".join(f"{scheme}://" for scheme in schemes)
             raise BadSetting(
                 f"The setting {name} should begin with {begins} and name a host, and it is {mask(value)!r}."
             )
+    if len({_login(one) for one in addresses(settings.nats)}) > 1:  # servers that are discovered are told the same
+        raise BadSetting(
+            "The servers of the setting nats should be named with one user and password, "
+            f"and it is {mask(settings.nats)!r}."
+        )
     for name, (least, most) in RANGES.items():
         if not least <= (number := getattr(settings, name)) <= most:  # nor is nan
             raise BadSetting(f"The setting {name} should be from {least} to {most}, and it is {number}.")
@@ -168,6 +179,8 @@ def _require_usable(settings: Settings) -> None:
             f"and it is {settings.heartbeat_s}."
         )
     _require_webhook(settings)
+    if not settings.key.isascii() or not settings.key.isprintable():
+        raise BadSetting("The setting key should be printable ASCII, as `postcommit keys create` tells it.")
     if settings.log_level.lower() not in LEVELS:
         raise BadSetting(
             f"The setting log_level should be one of {', '.join(LEVELS)}, and it is {settings.log_level!r}."
@@ -190,6 +203,10 @@ def _is_address(value: str, schemes: Sequence[str]) -> bool:
         return False
 
 
+def _login(address: str) -> str:
+    return urlsplit(address).netloc.rpartition("@")[0]
+
+
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings as a dictionary fit to be shown: passwords in addresses are replaced by ***."""
     shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
@@ -203,9 +220,17 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def mask(address: str) -> str:
-    """The address without what stands before its last @, but for the user's name, and without its query.
+    """The address without what stands before its last @, but for the user's name, and without its query; several ones
+    with commas between them each by itself.
 
     Whatever it is, what it calls a password is not shown."""
+    each = addresses(address)
+    if len({"@" in one for one in each}) == 1:
+        return ",".join(_mask(one) for one in each)
+    return _mask(address)  # it is no list: the comma stands in a password
+
+
+def _mask(address: str) -> str:
     address = re.sub(r"(?i)(passw\w*[\"']?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&]+)", r"\1***", address)
     begin = re.match(r"[a-zA-Z+]+://", address)
     scheme = begin.group() if begin else ""

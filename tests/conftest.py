@@ -1,7 +1,9 @@
 """Real servers for the tests: started once, a fresh database for every module."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -10,20 +12,37 @@ import pytest
 
 from infra.embedded.servers import Servers, start_servers
 from infra.migrate import upgrade
+from tests.servers import Choice, Elsewhere, choice, containers, engine_answers, named
 
 NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Postgres, NATS and the mail sink; the database `postcommit` has the schema and is a template only."""
-    with start_servers(Path(tmp_path_factory.mktemp("servers"))) as running:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers | Elsewhere]:
+    """Postgres and NATS, as tests/servers.py chooses them; the database `postcommit` has the schema and is a template
+    only."""
+    match choice(os.environ, partial(engine_answers, os.environ)):
+        case Choice.NAMED:
+            found = named(os.environ)
+        case Choice.CONTAINERS:
+            found = containers()
+        case Choice.EMBEDDED:
+            found = start_servers(Path(tmp_path_factory.mktemp("servers")))
+    with found as running:
         upgrade(running.dsn("postcommit_owner"))
         yield running
 
 
+@pytest.fixture(scope="session")
+def embedded(servers: Servers | Elsewhere) -> Servers:
+    """The same, for tests that kill them or look into their directory."""
+    if isinstance(servers, Elsewhere):
+        pytest.skip("This test kills the servers or looks into their directory: only the embedded ones allow that.")
+    return servers
+
+
 @pytest.fixture(scope="module")
-def dsn(servers: Servers) -> Callable[[str], str]:
+def dsn(servers: Servers | Elsewhere) -> Callable[[str], str]:
     """The address of a database that only this module uses, by role."""
     name = f"test_{next(NUMBERS)}"
     asyncio.run(_execute(servers.dsn("postgres", "postgres"), f"CREATE DATABASE {name} TEMPLATE postcommit"))

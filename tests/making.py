@@ -5,6 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.dialects.postgresql import insert
+
+from adapters.postgres.database import Database
+from adapters.postgres.keys import hash_of
+from adapters.postgres.tables import keys
 from domain import compose, email, probe, task
 from domain.holding import Change
 from domain.kind import AnyKind, Backoff, Kind
@@ -58,3 +63,10 @@ def change(id: UUID, before: Task, events: Sequence[task.Event], at: datetime = 
     """Decided about a task that exists, as its holder or the lifeline writes it."""
     written, after = facts(id, before, events, at)
     return Change(id, after, written, **fences)
+
+
+async def key(database: Database, name: str, scope: str, secret: str) -> None:
+    """A key without its fact in the log, so that positions and counts of a test are its own."""
+    async with database.core() as connection:
+        made = insert(keys).values(name=name, scope=scope, hash=hash_of(secret))
+        await connection.execute(made.on_conflict_do_update(index_elements=["name"], set_={"revoked_at": None}))

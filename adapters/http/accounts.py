@@ -1,13 +1,17 @@
 """Accounts: somebody signs up; the welcome email follows in the same transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from litestar import Response, post
 from litestar.params import FromPath
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.body import json_of
+from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.origin import meta
@@ -23,7 +27,55 @@ from domain.account import Account
 from domain.log import Answer, Recorded
 
 
-@post("/v1/accounts", opt=needs(Right.WRITE))
+class AccountShown(msgspec.Struct, kw_only=True):
+    id: UUID
+    email: str
+    name: str
+    created_at: datetime
+    links: dict[str, str]
+
+
+class AccountMade(AccountShown, kw_only=True):
+    """An account together with what was written for it."""
+
+    tasks: list[UUID]
+    events: list[UUID]
+
+
+ANN = {"email": "ann@example.com", "name": "Ann"}
+SHOWN = ANN | {
+    "id": examples.ACCOUNT_ID,
+    "created_at": examples.AT,
+    "links": {"self": f"/v1/accounts/{examples.ACCOUNT_ID}"},
+}
+MADE = SHOWN | {"tasks": [examples.TASK_ID], "events": [examples.EVENT_ID]}
+REGISTER = described(
+    "register_account",
+    "Accounts",
+    {
+        201: Reply(
+            AccountMade,
+            MADE,
+            ["Location"],
+            links={"see_account": "$response.body#/id", "see_task": "$response.body#/tasks/0"},
+        )
+    },
+    Body(account.SignUp, {"ann": ANN}),
+)
+SEE = described("see_account", "Accounts", {200: Reply(AccountShown, SHOWN, ["ETag"])}, takes=["If-None-Match"])
+
+
+class AccountPage(msgspec.Struct):
+    items: list[AccountShown]
+    next: str | None
+
+
+LIST = described(
+    "list_accounts", "Accounts", {200: Reply(AccountPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])}
+)
+
+
+@post("/v1/accounts", opt=needs(Right.WRITE) | REGISTER)
 async def register(request: Call) -> Response[bytes]:
     """Make an account. The answer names the tasks that follow from it."""
     service, body = desk(request).service, await json_of(request)
@@ -37,7 +89,7 @@ async def register(request: Call) -> Response[bytes]:
     return await write(service, entry, Answer(201, ENCODER.encode(told), f"/v1/accounts/{id}"), claim(request, body))
 
 
-@get("/v1/accounts/{id:str}", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/accounts/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE)
 async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An account. A client sees those that it has made."""
     known = id_of(id)
@@ -45,7 +97,7 @@ async def see(request: Call, id: FromPath[str]) -> Response[bytes]:
     return shown(request, _shown(known, found), found.version)
 
 
-@get("/v1/accounts", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/accounts", opt=needs(Right.READ_ACCOUNTS) | LIST)
 async def list_accounts(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """Accounts, newest first. A client sees those that it has made."""
     found, following = await streams(request, "account.registered", after, limited(limit))

@@ -9,7 +9,9 @@ from adapters.http import (
     balance,
     changes,
     contract,
+    docs,
     events,
+    following,
     health,
     history,
     items,
@@ -25,6 +27,7 @@ from adapters.http.desk import desk_for
 from adapters.http.methods import options
 from adapters.http.origin import echo_request_id
 from adapters.http.problems import tell
+from adapters.http.query import well_asked
 from adapters.http.service import Service
 
 ROUTES = (
@@ -47,6 +50,7 @@ ROUTES = (
     tasks.see,
     listing.list_tasks,
     history.history,
+    following.follow_task,
     changes.cancel,
     changes.retry,
     events.list_events,
@@ -55,8 +59,10 @@ ROUTES = (
     balance.balance,
     contract.list_schemas,
     contract.see_schema,
-    contract.asyncapi_document,
-    contract.asyncapi_page,
+    contract.see_asyncapi,
+    contract.see_asyncapi_page,
+    docs.see_openapi,
+    docs.see_docs,
 )
 MAIL = (mail.list_mail, mail.see_mail)
 NOTICES = (notices.list_notices,)
@@ -67,8 +73,8 @@ def create_app(service: Service) -> Litestar:
     routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
     return Litestar(
         route_handlers=[options(routes), *routes],
-        state=State({"desk": desk_for(service)}),
-        guards=[Guard(service.find_key)],
+        state=State({"desk": desk_for(service), docs.MANUAL: docs.manual(routes, service.kinds)}),
+        guards=[Guard(service.find_key), well_asked],
         exception_handlers={Exception: tell(service.problems)},
         before_send=[echo_request_id],
         request_max_body_size=MOST_BODY,

@@ -11,9 +11,9 @@ from domain.cloudevents import ALWAYS, HEADERS
 Part = dict[str, Any]
 SPEC = "3.0.0"
 ABOUT = """\
-The log of postcommit, told in the JetStream stream LOG, whose sequence is the position in the log. It is a mirror: the log
-itself is read by GET /v1/events. A consumer is made by `postcommit consumers add NAME --filter SUBJECT`; it has a user, a
-durable and an inbox of its own. Messages come at least once. Personal data is in none of them."""
+The log of postcommit, told in the JetStream stream LOG, whose sequence is the position in the log. It is a mirror: the
+log itself is read by `GET /v1/events`. A consumer is made by `postcommit consumers add NAME --filter SUBJECT`; it has a
+user, a durable and an inbox of its own. Messages come at least once. Personal data is in none of them."""
 PARAMETERS: Mapping[str, str] = {
     "id": "The id of the thing that it is about, a UUID.",
     "queue": "The queue of the task.",

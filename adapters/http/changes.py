@@ -6,13 +6,15 @@ import msgspec
 from litestar import Response, post
 from litestar.params import FromPath
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.body import json_or_nothing
+from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk, find_task
 from adapters.http.origin import meta
 from adapters.http.problems import Problem, invalid
 from adapters.http.shape import flaws
-from adapters.http.shown import accepted_json, etag_of, id_of, matches, ok, strong_tags
+from adapters.http.shown import Accepted, accepted_json, etag_of, id_of, matches, ok, strong_tags
 from adapters.http.write import Claim, answered, claim, decide, write
 from domain import again, compose, task
 from domain.access import Right
@@ -29,7 +31,36 @@ class Retry(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
-@post("/v1/tasks/{id:str}/cancel", opt=needs(Right.WRITE))
+FOLLOW = {"see_task": "$response.body#/id", "see_history": "$response.body#/id"}
+CANCEL = described(
+    "cancel_task",
+    "Tasks",
+    {
+        200: Reply(Accepted, examples.CANCELLED_BEFORE, ["ETag"], links=FOLLOW),
+        202: Reply(Accepted, examples.CANCELLED, may=["Retry-After", "ETag"], links=FOLLOW),
+    },
+    Body(Cancel, {"why": {"reason": "not needed"}, "nothing": {}}, optional=True),
+    takes=["If-Match"],
+    problems=["conflict"],
+)
+RETRY = described(
+    "retry_task",
+    "Tasks",
+    {
+        202: Reply(
+            Accepted,
+            examples.RETRIED,
+            ["Location", "Retry-After"],
+            links=FOLLOW | {"cancel_task": "$response.body#/id"},
+        )
+    },
+    Body(Retry, {"nothing": {}}, optional=True),
+    takes=["If-Match"],
+    problems=["conflict"],
+)
+
+
+@post("/v1/tasks/{id:str}/cancel", opt=needs(Right.WRITE) | CANCEL)
 async def cancel(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Cancel a task at once, or ask its worker to stop. 200 where it is cancelled already, 409 where it has ended."""
     body = await _body(request, Cancel)
@@ -37,7 +68,7 @@ async def cancel(request: Call, id: FromPath[str]) -> Response[bytes]:
     return await decide(lambda: _cancel(request, id, reason, claimed))
 
 
-@post("/v1/tasks/{id:str}/retry", opt=needs(Right.WRITE))
+@post("/v1/tasks/{id:str}/retry", opt=needs(Right.WRITE) | RETRY)
 async def retry(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Do the work of a failed or cancelled task again, in a new task, together with the tasks that waited for it. 409
     where that cannot be, or was done before."""

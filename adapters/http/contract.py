@@ -1,15 +1,16 @@
-"""What is told in NATS, for those who read it there: JSON Schemas, and the AsyncAPI document with its page. No key needed."""
+"""What is told in NATS, for those who read it there: JSON Schemas, and the AsyncAPI document with its page. No key."""
 
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.params import FromPath
 
-from adapters.http import asyncapi
-from adapters.http.asyncapi_page import POLICY, html
+from adapters.http import asyncapi, asyncapi_page, html
+from adapters.http.described import Reply, described
 from adapters.http.methods import get
 from adapters.http.problems import Problem
 from adapters.http.published import is_current, schemas
@@ -17,27 +18,67 @@ from adapters.http.shown import ENCODER, matches, tags
 from domain.cloudevents import schema_path
 
 Asked = Request[Any, Any, Any]
-KEPT = {"Cache-Control": "public, max-age=3600"}
+HOUR = "public, max-age=3600"
 
 
-@get("/schemas", sync_to_thread=False)
+class SchemaLine(msgspec.Struct):
+    """A version of an event; only the current one is written today."""
+
+    name: str
+    version: int
+    current: bool
+    subject: str
+    description: str
+    href: str
+
+
+class SchemaPage(msgspec.Struct):
+    items: list[SchemaLine]
+    next: None = None
+
+
+@cache
+def _list() -> SchemaPage:
+    return SchemaPage([_line(name, number) for name, number in schemas()])
+
+
+def _line(name: str, number: int) -> SchemaLine:
+    words = schemas()[name, number].get("description", "")
+    current, href = is_current(name, number), schema_path(name, number)
+    return SchemaLine(name, number, current, asyncapi.address(name), words, href)
+
+
+EXAMPLE = _line("order.recorded", 1)
+KEPT = ["ETag", "Cache-Control"]
+LIST = described(
+    "list_schemas", "Events", {200: Reply(SchemaPage, SchemaPage([EXAMPLE]), KEPT)}, takes=["If-None-Match"]
+)
+SEE = described(
+    "see_schema",
+    "Events",
+    {200: Reply(dict[str, Any], schemas()["order.recorded", 1], KEPT, media_type="application/schema+json")},
+    takes=["If-None-Match"],
+)
+DOCUMENT = described(
+    "see_asyncapi",
+    "About",
+    {200: Reply(dict[str, Any], {"asyncapi": asyncapi.SPEC, "info": {"title": "postcommit"}}, KEPT)},
+    takes=["If-None-Match"],
+)
+PAGE = described(
+    "see_asyncapi_page",
+    "About",
+    {200: Reply(str, "<!doctype html>…", ["Content-Security-Policy"], media_type="text/html")},
+)
+
+
+@get("/schemas", opt=LIST, sync_to_thread=False)
 def list_schemas(request: Asked) -> Response[bytes]:
     """Every event, in every version that there ever was."""
-    items = [
-        {
-            "name": name,
-            "version": number,
-            "current": is_current(name, number),
-            "subject": asyncapi.address(name),
-            "description": told.get("description", ""),
-            "href": schema_path(name, number),
-        }
-        for (name, number), told in schemas().items()
-    ]
-    return _kept(request, ENCODER.encode({"items": items, "next": None}), "application/json")
+    return _kept(request, ENCODER.encode(_list()), "application/json")
 
 
-@get("/schemas/{name:str}/{number:str}", sync_to_thread=False)
+@get("/schemas/{name:str}/{number:str}", opt=SEE, sync_to_thread=False)
 def see_schema(request: Asked, name: FromPath[str], number: FromPath[str]) -> Response[bytes]:
     """The JSON Schema of an event's message; what was published stays."""
     told = schemas().get((name, int(number))) if number.isascii() and number.isdigit() and len(number) < 10 else None
@@ -46,16 +87,16 @@ def see_schema(request: Asked, name: FromPath[str], number: FromPath[str]) -> Re
     return _kept(request, ENCODER.encode(told), "application/schema+json")
 
 
-@get("/asyncapi.json", sync_to_thread=False)
-def asyncapi_document(request: Asked) -> Response[bytes]:
-    """The AsyncAPI 3 document of the stream LOG."""
+@get("/asyncapi.json", opt=DOCUMENT, sync_to_thread=False)
+def see_asyncapi(request: Asked) -> Response[bytes]:
+    """What is told in NATS, as AsyncAPI 3."""
     return _kept(request, ENCODER.encode(_document()), "application/json")
 
 
-@get("/asyncapi", sync_to_thread=False)
-def asyncapi_page(request: Asked) -> Response[bytes]:
-    """The same for people: one page without scripts, which asks no other host."""
-    return _kept(request, _page(), "text/html; charset=utf-8", POLICY)
+@get("/asyncapi", opt=PAGE, sync_to_thread=False)
+def see_asyncapi_page(request: Asked) -> Response[bytes]:
+    """The same as a page, made of the same document."""
+    return html.answer(_page())
 
 
 @cache
@@ -64,14 +105,14 @@ def _document() -> asyncapi.Part:
 
 
 @cache
-def _page() -> bytes:
-    return html(_document()).encode()
+def _page() -> str:
+    return asyncapi_page.render(_document())
 
 
-def _kept(request: Asked, body: bytes, media_type: str, more: dict[str, str] | None = None) -> Response[bytes]:
+def _kept(request: Asked, body: bytes, media_type: str) -> Response[bytes]:
     """An answer that may be kept; 304 where the caller has it."""
     tag = f'"{sha256(body).hexdigest()[:32]}"'
-    headers = KEPT | {"ETag": tag} | (more or {})
+    headers = {"Cache-Control": HOUR, "ETag": tag}
     if matches(tag, tags(request, "if-none-match")):
         return Response(b"", status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=media_type)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import structlog
 from litestar import Request, Response
 
+from adapters.http.described import Reply, described
 from adapters.http.desk import desk
 from adapters.http.methods import get
 from adapters.http.shown import ok
@@ -16,13 +18,33 @@ PATIENCE_S = 0.9
 NEEDED = frozenset({"postgres", "schema"})  # without the others everything is taken and kept, and goes on later
 
 
-@get("/livez", sync_to_thread=False)
+class Alive(msgspec.Struct):
+    status: Literal["ok"]
+
+
+class Readiness(msgspec.Struct):
+    status: Literal["ok", "degraded", "unready"]
+    checks: dict[str, Literal["ok", "failed"]]
+
+
+LIVE = described("see_live", "Health", {200: Reply(Alive, Alive("ok"))})
+READY = described(
+    "see_ready",
+    "Health",
+    {
+        200: Reply(Readiness, Readiness("degraded", {"postgres": "ok", "nats": "failed"}), ["Cache-Control"]),
+        503: Reply(Readiness, Readiness("unready", {"postgres": "failed", "nats": "ok"}), ["Cache-Control"]),
+    },
+)
+
+
+@get("/livez", sync_to_thread=False, opt=LIVE)
 def live() -> Response[bytes]:
     """This process answers. Nothing else is touched."""
     return ok({"status": "ok"})
 
 
-@get("/readyz")
+@get("/readyz", opt=READY)
 async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Postgres and its schema are needed; what is merely slower without something is degraded."""
     service = desk(request).service

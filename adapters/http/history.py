@@ -10,7 +10,9 @@ from litestar import Response
 from litestar.params import FromPath
 from msgspec.structs import replace
 
+from adapters.http import examples
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk, find_task
 from adapters.http.methods import get
 from adapters.http.shown import id_of, ok
@@ -46,7 +48,30 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     error: Error | None = None
 
 
-@get("/v1/tasks/{id:str}/history", opt=needs(Right.READ_TASKS))
+class History(msgspec.Struct):
+    items: list[Item]
+    attempts: list[Attempt]
+
+
+FIRST = Item(
+    position=7,
+    id=examples.EVENT_ID,
+    version=1,
+    name="task.queued",
+    at=examples.AT,
+    attempt=0,
+    data=examples.LINE.data,
+    actor="client",
+    address="192.0.2.7",
+    request_id="checkout-7",
+    correlation_id="cart-12",
+    causation_id=None,
+)
+ONCE = Attempt(attempt=1, turn=1, worker="worker-1", started_at=examples.AT, ended_at=examples.AT, outcome="complete")
+HISTORY = described("see_history", "Tasks", {200: Reply(History, History([FIRST], [ONCE]))}, problems=["overloaded"])
+
+
+@get("/v1/tasks/{id:str}/history", opt=needs(Right.READ_TASKS) | HISTORY)
 async def history(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Every event of the task, in order, and every attempt that they tell of."""
     seen = await find_task(request, id_of(id))

@@ -1,6 +1,7 @@
 """Items of the catalogue: made, read, changed, deleted."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,10 @@ import msgspec
 from litestar import Response, delete, patch, post
 from litestar.params import FromPath
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.body import json_of
+from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.origin import meta
@@ -25,7 +28,66 @@ from domain.item import Item
 from domain.log import Answer, Entry, Recorded
 
 
-@post("/v1/items", opt=needs(Right.WRITE))
+class ItemShown(msgspec.Struct, kw_only=True):
+    id: UUID
+    name: str
+    description: str
+    price_cents: int
+    currency: str
+    created_at: datetime
+    changed_at: datetime
+    deleted_at: datetime | None
+    links: dict[str, str]
+
+
+class ItemWritten(ItemShown, kw_only=True):
+    """An item together with what was written for it."""
+
+    tasks: list[UUID]
+    events: list[UUID]
+
+
+class ItemPage(msgspec.Struct):
+    items: list[ItemShown]
+    next: str | None
+
+
+LAMP = {"name": "Lamp", "price_cents": 4_900, "currency": "EUR", "description": "Brass."}
+HERE = {"links": {"self": f"/v1/items/{examples.ITEM_ID}"}}
+TIMES = {"created_at": examples.AT, "changed_at": examples.AT, "deleted_at": None}
+SHOWN = {"id": examples.ITEM_ID} | LAMP | TIMES | HERE
+WRITTEN = SHOWN | {"tasks": [], "events": [examples.EVENT_ID]}
+FOLLOW = dict.fromkeys(("see_item", "change_item", "delete_item"), "$response.body#/id")
+CREATE = described(
+    "create_item",
+    "Items",
+    {201: Reply(ItemWritten, WRITTEN, ["Location"], links=FOLLOW)},
+    Body(item.Given, {"lamp": LAMP}),
+)
+LIST = described(
+    "list_items", "Items", {200: Reply(ItemPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])}
+)
+SEE = described(
+    "see_item", "Items", {200: Reply(ItemShown, SHOWN, ["ETag"])}, takes=["If-None-Match"], problems=["gone"]
+)
+CHANGE = described(
+    "change_item",
+    "Items",
+    {200: Reply(ItemWritten, WRITTEN, ["ETag"])},
+    Body(item.Patch, {"price": {"price_cents": 5_200}}),
+    takes=["If-Match!"],
+    problems=["gone", "precondition-required", "conflict"],
+)
+DELETE = described(
+    "delete_item",
+    "Items",
+    {200: Reply(ItemWritten, WRITTEN | {"deleted_at": examples.AT}, ["ETag"])},
+    takes=["If-Match"],
+    problems=["gone", "conflict"],
+)
+
+
+@post("/v1/items", opt=needs(Right.WRITE) | CREATE)
 async def create_item(request: Call) -> Response[bytes]:
     """Make an item."""
     service, body = desk(request).service, await json_of(request)
@@ -38,7 +100,7 @@ async def create_item(request: Call) -> Response[bytes]:
     return await write(service, entry, Answer(201, ENCODER.encode(body_of), f"/v1/items/{id}"), claim(request, body))
 
 
-@get("/v1/items", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/items", opt=needs(Right.READ_ACCOUNTS) | LIST)
 async def list_items(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """Items, newest first, without the deleted ones, so that a page may be shorter than its limit. A client sees those
     that it has made."""
@@ -47,7 +109,7 @@ async def list_items(request: Call, after: Text = None, limit: Limit = 50) -> Re
     return page([_shown(id, one) for id, one in pairs if one.deleted_at is None], following, request)
 
 
-@get("/v1/items/{id:str}", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/items/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE)
 async def see_item(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An item. 410 once it is deleted."""
     known = id_of(id)
@@ -55,7 +117,7 @@ async def see_item(request: Call, id: FromPath[str]) -> Response[bytes]:
     return shown(request, _shown(known, found), found.version)
 
 
-@patch("/v1/items/{id:str}", opt=needs(Right.WRITE))
+@patch("/v1/items/{id:str}", opt=needs(Right.WRITE) | CHANGE)
 async def change_item(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Change what is named in the body. Needs If-Match: nobody overwrites what he has not seen."""
     known, body = id_of(id), await json_of(request)
@@ -64,7 +126,7 @@ async def change_item(request: Call, id: FromPath[str]) -> Response[bytes]:
     return await decide(lambda: _write(request, known, msgspec.convert(body, item.Patch)))
 
 
-@delete("/v1/items/{id:str}", opt=needs(Right.WRITE), status_code=200)
+@delete("/v1/items/{id:str}", opt=needs(Right.WRITE) | DELETE, status_code=200)
 async def delete_item(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Delete an item for good: from now on it answers 410."""
     known = id_of(id)

@@ -11,7 +11,9 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath, FromQuery
 
+from adapters.http import examples
 from adapters.http.auth import needs
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.page import Limit, limited, page
@@ -33,7 +35,26 @@ class Mail(msgspec.Struct, kw_only=True):
     html: str | None
 
 
-@get("/v1/mail", opt=needs(Right.READ_MAIL))
+class MailPage(msgspec.Struct):
+    items: list[Mail]
+    next: str | None
+
+
+WELCOME = Mail(
+    name="20300131T120000.000000Z-5f2c",
+    from_="postcommit@example.com",
+    to="ann@example.com",
+    subject="Welcome, Ann",
+    message_id=f"<task-{examples.TASK_ID}@example.com>",
+    received_at=examples.AT,
+    text="Hello Ann,\n\nyour account is ready.\n",
+    html="<p>Hello Ann,</p><p>your account is ready.</p>",
+)
+LIST = described("list_mail", "Mail", {200: Reply(MailPage, MailPage([WELCOME], WELCOME.name), may=["Link"])})
+SEE = described("see_mail", "Mail", {200: Reply(Mail, WELCOME)})
+
+
+@get("/v1/mail", opt=needs(Right.READ_MAIL) | LIST)
 async def list_mail(request: Call, after: FromQuery[str | None] = None, limit: Limit = 50) -> Response[bytes]:
     """The mails that were delivered, newest first."""
     most = limited(limit)
@@ -41,7 +62,7 @@ async def list_mail(request: Call, after: FromQuery[str | None] = None, limit: L
     return page(found, found[-1].name if len(found) == most else None, request)
 
 
-@get("/v1/mail/{name:str}", opt=needs(Right.READ_MAIL))
+@get("/v1/mail/{name:str}", opt=needs(Right.READ_MAIL) | SEE)
 async def see_mail(request: Call, name: FromPath[str]) -> Response[bytes]:
     """One mail."""
     path = _folder(request) / f"{name}.eml"

@@ -2,13 +2,17 @@
 
 import asyncio
 import re
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from litestar import Response
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.cursor import opened, sealed
+from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.methods import get
 from adapters.http.page import Limit, Text, limited, page
@@ -17,7 +21,32 @@ from domain.access import Right
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]+")  # of the file without .json: it sorts by time
 
 
-@get("/v1/notices", opt=needs(Right.READ_MAIL))
+class Notice(msgspec.Struct, kw_only=True):
+    webhook_id: str
+    webhook_timestamp: str
+    webhook_signature: str
+    received_at: datetime
+    path: str
+    body: Any
+
+
+class NoticePage(msgspec.Struct):
+    items: list[Notice]
+    next: str | None
+
+
+TOLD = Notice(
+    webhook_id=f"task-{examples.TASK_ID}",
+    webhook_timestamp="1896091200",
+    webhook_signature="v1,0w0GbWeXu9PCXcDExUpwkE5Nl2WRvS0zzwNKn/7i5oU=",
+    received_at=examples.AT,
+    path="/warehouse",
+    body={"type": "order.confirmed", "timestamp": examples.AT, "data": {"order": examples.ORDER_ID, "lines": []}},
+)
+LIST = described("list_notices", "Mail", {200: Reply(NoticePage, NoticePage([TOLD], examples.CURSOR), may=["Link"])})
+
+
+@get("/v1/notices", opt=needs(Right.READ_MAIL) | LIST)
 async def list_notices(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """The notices as they were received, newest first: a repeat has the same `webhook_id`."""
     folder, most = desk(request).service.notices, limited(limit)

@@ -1,15 +1,18 @@
 """Orders: made of items, for an account; confirmed once, which sets their tasks off."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import Response, post
 from litestar.params import FromPath
 
+from adapters.http import examples
 from adapters.http.auth import needs
 from adapters.http.body import json_of, json_or_nothing
+from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.items import folded as folded_item
 from adapters.http.methods import get
@@ -32,7 +35,79 @@ class Confirm(msgspec.Struct, forbid_unknown_fields=True):
     """Nothing has to be said."""
 
 
-@post("/v1/orders", opt=needs(Right.WRITE))
+class OrderShown(msgspec.Struct, kw_only=True):
+    id: UUID
+    status: Literal["draft", "confirmed"]
+    account: UUID
+    lines: list[order.Line]
+    total_cents: int
+    currency: str
+    notify: str | None
+    created_at: datetime
+    confirmed_at: datetime | None
+    recorded_at: datetime | None
+    tasks: list[UUID]  # that its confirmation has set off
+    links: dict[str, str]
+
+
+class OrderWritten(OrderShown, kw_only=True):
+    """An order together with what was written for it."""
+
+    events: list[UUID]
+
+
+class OrderPage(msgspec.Struct):
+    items: list[OrderShown]
+    next: str | None
+
+
+WANTED = {"account": examples.ACCOUNT_ID, "lines": [{"item": examples.ITEM_ID, "quantity": 2}]}
+HERE = f"/v1/orders/{examples.ORDER_ID}"
+SHOWN = {
+    "id": examples.ORDER_ID,
+    "status": "draft",
+    "account": examples.ACCOUNT_ID,
+    "lines": [order.Line(item=examples.ITEM_ID, name="Lamp", quantity=2, price_cents=4_900)],
+    "total_cents": 9_800,
+    "currency": "EUR",
+    "notify": None,
+    "created_at": examples.AT,
+    "confirmed_at": None,
+    "recorded_at": None,
+    "tasks": [],
+    "links": {"self": HERE, "confirm": f"{HERE}/confirm"},
+}
+CONFIRMED = SHOWN | {"status": "confirmed", "confirmed_at": examples.AT, "tasks": [examples.TASK_ID]}
+FOLLOW = {"see_order": "$response.body#/id", "confirm_order": "$response.body#/id"}
+CREATE = described(
+    "create_order",
+    "Orders",
+    {201: Reply(OrderWritten, SHOWN | {"events": [examples.EVENT_ID]}, ["Location"], links=FOLLOW)},
+    Body(order.Wanted, {"two_lamps": WANTED}),
+)
+LIST = described(
+    "list_orders", "Orders", {200: Reply(OrderPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])}
+)
+SEE = described("see_order", "Orders", {200: Reply(OrderShown, SHOWN, ["ETag"])}, takes=["If-None-Match"])
+CONFIRM = described(
+    "confirm_order",
+    "Orders",
+    {
+        200: Reply(OrderWritten, CONFIRMED | {"events": []}),
+        202: Reply(
+            OrderWritten,
+            CONFIRMED | {"events": [examples.EVENT_ID]},
+            ["Location", "Retry-After"],
+            links={"see_task": "$response.body#/tasks/0"},
+        ),
+    },
+    Body(Confirm, {"nothing": {}}, optional=True),
+    takes=["If-Match"],
+    problems=["conflict"],
+)
+
+
+@post("/v1/orders", opt=needs(Right.WRITE) | CREATE)
 async def create_order(request: Call) -> Response[bytes]:
     """Make an order of items at today's prices. Nothing follows before it is confirmed."""
     service, body = desk(request).service, await json_of(request)
@@ -54,21 +129,21 @@ async def create_order(request: Call) -> Response[bytes]:
     return await write(service, entry, Answer(201, ENCODER.encode(told), f"/v1/orders/{id}"), claim(request, body))
 
 
-@get("/v1/orders", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/orders", opt=needs(Right.READ_ACCOUNTS) | LIST)
 async def list_orders(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """Orders, newest first. A client sees those that it has made."""
     found, following = await streams(request, "order.created", after, limited(limit))
     return page([_of_stream(recorded) for recorded in found], following, request)
 
 
-@get("/v1/orders/{id:str}", opt=needs(Right.READ_ACCOUNTS))
+@get("/v1/orders/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE)
 async def see_order(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An order, with the tasks that its confirmation has set off."""
     recorded = await read(request, "order", id_of(id))
     return shown(request, _of_stream(recorded), _folded(recorded).version)
 
 
-@post("/v1/orders/{id:str}/confirm", opt=needs(Right.WRITE))
+@post("/v1/orders/{id:str}/confirm", opt=needs(Right.WRITE) | CONFIRM)
 async def confirm_order(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Confirm an order: its tasks run strictly one after the other. 200 where it is confirmed already."""
     known, body = id_of(id), await json_or_nothing(request)

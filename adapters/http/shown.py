@@ -56,7 +56,7 @@ COPIED = tuple(name for name in TaskShown.__struct_fields__ if name in Task.__st
 def shown(seen: Seen) -> dict[str, Any]:
     """The fields of TaskShown."""
     task, here = seen.task, f"/v1/tasks/{seen.id}"
-    links = {"self": here} | {name: f"{here}/{name}" for name in ("history", "cancel", "retry")}
+    links = {"self": here} | {name: f"{here}/{name}" for name in ("history", "stream", "cancel", "retry")}
     values = {name: getattr(task, name) for name in COPIED}
     return values | {
         "id": seen.id,

@@ -5,17 +5,32 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from litestar import Response, post
 from litestar.params import FromPath, QueryParameter
 
+from adapters.http import asked, examples
 from adapters.http.auth import needs
 from adapters.http.body import MOST_BATCH_BODY, json_of
+from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk, find_task
 from adapters.http.methods import get
 from adapters.http.needs import Needs, needs_of
 from adapters.http.origin import meta
 from adapters.http.service import Service
-from adapters.http.shown import ENCODER, TaskShown, accepted_json, etag_of, id_of, matches, ok, shown, tags, task_json
+from adapters.http.shown import (
+    ENCODER,
+    Accepted,
+    TaskShown,
+    accepted_json,
+    etag_of,
+    id_of,
+    matches,
+    ok,
+    shown,
+    tags,
+    task_json,
+)
 from adapters.http.wait import LONGEST_S, applied, ended, glance, preferred, until
 from adapters.http.wish import Wish, wish, wishes
 from adapters.http.write import claim, write
@@ -45,7 +60,46 @@ def draft(service: Service, id: UUID, wanted: Wish, needs: Needs, cause: Meta, n
     return Draft(Seen(id=id, task=task), Entry(facts, ((id, task),)))
 
 
-@post("/v1/tasks", opt=needs(Right.WRITE))
+class ManyAccepted(msgspec.Struct):
+    items: list[TaskShown]
+    tasks: list[UUID]
+    events: list[UUID]
+
+
+FOLLOW = dict.fromkeys(("see_task", "see_history", "cancel_task", "retry_task"), "$response.body#/id")
+CREATE = described(
+    "create_task",
+    "Tasks",
+    {
+        200: Reply(Accepted, examples.ACCEPTED_COMPLETE, ["Location", "ETag", "Preference-Applied"], links=FOLLOW),
+        202: Reply(Accepted, examples.ACCEPTED, ["Location", "Retry-After"], ["Preference-Applied"], FOLLOW),
+    },
+    Body(asked.one, asked.example_of_one),
+    takes=["Prefer"],
+)
+CREATE_MANY = described(
+    "create_tasks",
+    "Tasks",
+    {
+        202: Reply(
+            ManyAccepted,
+            ManyAccepted([TaskShown(**examples.QUEUED)], [examples.TASK_ID], [examples.EVENT_ID]),
+            ["Retry-After"],
+            links=dict.fromkeys(FOLLOW, "$response.body#/tasks/0"),
+        )
+    },
+    Body(asked.many, asked.example_of_many),
+)
+SEE = described(
+    "see_task",
+    "Tasks",
+    {200: Reply(TaskShown, examples.TASK, ["ETag"], ["Preference-Applied"], FOLLOW)},
+    takes=["If-None-Match", "Prefer"],
+    problems=["overloaded"],
+)
+
+
+@post("/v1/tasks", opt=needs(Right.WRITE) | CREATE)
 async def create(request: Call) -> Response[bytes]:
     """Request a task. With `Prefer: wait=n` the answer is 200 and the finished task, if it ends in time."""
     service = desk(request).service
@@ -66,7 +120,7 @@ async def create(request: Call) -> Response[bytes]:
     return ok(accepted_json(seen, [id], made.events), headers)
 
 
-@post("/v1/tasks/batch", opt=needs(Right.WRITE), request_max_body_size=MOST_BATCH_BODY)
+@post("/v1/tasks/batch", opt=needs(Right.WRITE) | CREATE_MANY, request_max_body_size=MOST_BATCH_BODY)
 async def create_many(request: Call) -> Response[bytes]:
     """Request up to 1,000 tasks, all or none."""
     service = desk(request).service
@@ -84,7 +138,7 @@ async def create_many(request: Call) -> Response[bytes]:
     return await write(service, entry, Answer(202, ENCODER.encode(told)), claim(request, body))
 
 
-@get("/v1/tasks/{id:str}", opt=needs(Right.READ_TASKS))
+@get("/v1/tasks/{id:str}", opt=needs(Right.READ_TASKS) | SEE)
 async def see(request: Call, id: FromPath[str], wait: Wait = 0) -> Response[bytes]:
     """A task. With `wait` the answer comes when the task has ended; with If-None-Match, when it has changed."""
     preference, unchanged = preferred(request), tags(request, "if-none-match")

@@ -5,10 +5,15 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 from faststream.nats import NatsBroker
+from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
+from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
+
+from adapters.nats.names import addresses
 
 logger = structlog.get_logger()
 
@@ -16,16 +21,19 @@ logger = structlog.get_logger()
 class Link:
     """A connection that is made in the background, so that no role waits for NATS, and that never gives up.
 
-    `role` is the user's: its private inboxes begin with _INBOX_<role>. Where the server closes the connection for good
-    (the password was changed, say), the process is asked to end, so that it is started again and says why."""
+    `urls` are the servers of one cluster, with commas between them. `role` is the user's: its private inboxes begin
+    with _INBOX_<role>. Where the server closes the connection for good (the password was changed, say), the process is
+    asked to end, so that it is started again and says why."""
 
-    def __init__(self, url: str, role: str, name: str) -> None:
+    def __init__(self, urls: str, role: str, name: str) -> None:
+        servers, security = _login(urls)
         self._role = role
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._ringing: set[asyncio.Task[None]] = set()
         self.broker = NatsBroker(
-            url,
+            servers,
+            security=security,
             name=name,
             inbox_prefix=f"_INBOX_{role}",
             max_reconnect_attempts=-1,
@@ -42,6 +50,8 @@ class Link:
 
     async def _failed(self, error: Exception) -> None:
         logger.warning("nats.error", role=self._role, error=str(error) or type(error).__name__)
+        if str(error).removeprefix("nats: ").strip("'").lower() in UNRECOVERABLE_CONNECT_ERRORS:
+            await self._closed()  # FastStream raises this one where the driver reconnects, which then never tries again
 
     async def _closed(self) -> None:
         if not self._closing and self._starting is not None and self._starting.done():
@@ -107,6 +117,18 @@ class Link:
             except Exception as error:
                 logger.warning("nats.no_connection", error=str(error) or type(error).__name__)
                 await asyncio.sleep(1)
+
+
+def _login(urls: str) -> tuple[list[str], BaseSecurity | None]:
+    """The servers without user and password, and these by themselves.
+
+    A cluster tells of its other servers by host and port only, and the driver would dial these without a password."""
+    servers = addresses(urls)
+    parts = urlsplit(servers[0])
+    if parts.username is None or parts.password is None:  # a token, or nobody
+        return servers, None
+    bare = [urlunsplit(one._replace(netloc=one.netloc.rpartition("@")[2])) for one in map(urlsplit, servers)]
+    return bare, SASLPlaintext(parts.username, parts.password)
 
 
 def on_bell(link: Link, subject: str, hear: Callable[[bytes], None]) -> None:

@@ -12,6 +12,7 @@ from adapters.nats.names import STREAM
 
 BATCH = 1_000
 TIMEOUT_S = 10.0
+TRIES, PAUSE_S = 10, 0.1  # any replica may answer, also one that has not stored the last messages yet
 
 
 async def ids(client: Client, first: int, last: int, inbox: str = "_INBOX") -> AsyncGenerator[tuple[int, str], None]:
@@ -21,8 +22,9 @@ async def ids(client: Client, first: int, last: int, inbox: str = "_INBOX") -> A
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     reply = f"{inbox}.{uuid4().hex}"
     subscription = await client.subscribe(reply, cb=arrived.put)
+    left = TRIES
     try:
-        while first <= last:
+        while first <= last and left:
             request = {"seq": first, "batch": min(BATCH, last - first + 1)}
             await client.publish(f"$JS.API.DIRECT.GET.{STREAM}", json.dumps(request).encode(), reply=reply)
             begin = first
@@ -36,6 +38,9 @@ async def ids(client: Client, first: int, last: int, inbox: str = "_INBOX") -> A
                 yield position, headers.get("ce-id", "")
                 first = position + 1
             if first == begin:
-                return
+                left -= 1
+                await asyncio.sleep(PAUSE_S)
+            else:
+                left = TRIES
     finally:
         await subscription.unsubscribe()

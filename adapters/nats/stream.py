@@ -70,14 +70,14 @@ class LogStream:
 
     async def create(self, first: int, epoch: str) -> None:
         """Make the stream, empty; its first message will have the position `first`."""
-        wanted = self._config() | {"first_seq": first, "metadata": {"epoch": epoch}}
+        wanted = config_of(self._limits) | {"first_seq": first, "metadata": {"epoch": epoch}}
         made = await call(self._client, f"STREAM.CREATE.{STREAM}", wanted)
         _require_echo(wanted, made["config"])
 
     async def bring_up_to_date(self) -> bool:
         """Give a stream that is there the settings of today; answers whether they were others."""
         info = await call(self._client, f"STREAM.INFO.{STREAM}")
-        found, wanted = info["config"], self._config()
+        found, wanted = info["config"], config_of(self._limits)
         if all(found.get(name) == value for name, value in wanted.items()):
             return False
         begin = {"begin": str(info["state"]["first_seq"])}  # what is gone by now, the limits of before took
@@ -148,21 +148,23 @@ class LogStream:
         headers = {name: value for name, value in line.headers.items() if name != DATASCHEMA}  # null is not of it
         return replace(line, headers=headers | {STUB: "1"}, payload=EMPTY)
 
-    def _config(self) -> dict[str, Any]:
-        return {
-            "name": STREAM,
-            "description": "The log of postcommit: a mirror, the truth is in Postgres.",
-            "subjects": list(SUBJECTS),
-            "retention": "limits",
-            "storage": "file",
-            "discard": "old",
-            "max_bytes": self._limits.max_bytes,
-            "max_age": int(self._limits.max_age_s * 1e9),
-            "num_replicas": self._limits.replicas,
-            "duplicate_window": int(min(120.0, self._limits.max_age_s) * 1e9),
-            "allow_direct": True,
-            "allow_atomic": True,
-        }
+
+def config_of(limits: Limits) -> dict[str, Any]:
+    """The settings of the stream, as JetStream takes and tells them."""
+    return {
+        "name": STREAM,
+        "description": "The log of postcommit: a mirror, the truth is in Postgres.",
+        "subjects": list(SUBJECTS),
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_bytes": limits.max_bytes or -1,  # as the server says it
+        "max_age": int(limits.max_age_s * 1e9),
+        "num_replicas": limits.replicas,
+        "duplicate_window": int(min(120.0, limits.max_age_s or 120.0) * 1e9),
+        "allow_direct": True,
+        "allow_atomic": True,
+    }
 
 
 def line(stored: Stored, epoch: str, public_url: str) -> Line:

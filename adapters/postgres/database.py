@@ -1,9 +1,11 @@
 """One pool of connections. SQLAlchemy owns it; the hot statements run on its asyncpg connections."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,6 +108,12 @@ def engine_of(
     return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    version: str
+    compatible_from: str | None  # the oldest version whose programs may go on; None: no other than its own
+
+
 class Database:
     """The pool. `size` is the most connections that this process opens.
 
@@ -165,11 +173,14 @@ class Database:
         async with self.driver() as connection:
             return await connection.fetch(statement(name), *arguments)
 
-    async def schema_version(self) -> str | None:
-        """The version of the schema, or None where there is none."""
+    async def schema(self) -> Schema | None:
+        """The schema as the newest migration left it, or None where there is none."""
         async with self.core() as connection:
-            there = await connection.scalar(text("SELECT to_regclass('postcommit.schema_version') IS NOT NULL"))
-            return await connection.scalar(text("SELECT version_num FROM postcommit.schema_version")) if there else None
+            if not await connection.scalar(text("SELECT to_regclass('postcommit.schema_version') IS NOT NULL")):
+                return None
+            found = await connection.scalar(text("SELECT to_jsonb(v)::text FROM postcommit.schema_version AS v"))
+        told = json.loads(found) if found else {}
+        return Schema(told["version_num"], told.get("compatible_from")) if told else None
 
     async def require_safe(self) -> None:
         """Raises Unsafe unless an acknowledged commit is on the disk, and numbers of the outbox ascend with time.

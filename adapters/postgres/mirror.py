@@ -12,7 +12,7 @@ from domain.mirror import Line, Stored
 
 
 class MirroredLedger:
-    """The port `domain.mirror.Ledger`. `line` makes a message of a fact and the epoch; `leads` asks for the leadership."""
+    """The port `domain.mirror.Ledger`. `line` makes a message of a fact and the epoch; `leads` asks who leads."""
 
     def __init__(
         self,

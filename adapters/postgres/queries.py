@@ -14,6 +14,7 @@ from adapters.postgres.answers import first_answer
 from adapters.postgres.database import Database
 from adapters.postgres.lane import Full, Lane
 from adapters.postgres.ledger import epoch, head
+from adapters.postgres.readers import audited
 from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
 from domain.log import Answer, Overloaded, Recorded
@@ -24,6 +25,7 @@ from domain.views import HEAD, Balance, Glance, Line, Seen, Wanted
 MOST_BYTES = 8 * 1024 * 1024  # of requests and results in one page
 NEW_THING: ColumnElement[bool] = literal_column(NEW_THINGS)  # as the index has it
 SKEW = timedelta(minutes=1)  # between the clock of an id and that of its row
+MANY = 10_000  # positions that such a skew may shift
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
 
 
@@ -117,12 +119,20 @@ class PostgresQueries:
         told = await self._rows(select(cursors.c.name, cursors.c.position).where(cursors.c.name.in_(names)))
         return {row["name"]: row["position"] for row in told} | {HEAD: await head(self._database)}
 
-    async def audit(self, subject: str | None, actor: str | None, after: int, limit: int) -> list[audits.Line]:
+    async def audit(self, wanted: audits.Wanted) -> list[audits.Line]:
         """The audit trail after a position, in order."""
-        query = select(*(audit.c[name] for name in audits.Line.__struct_fields__)).where(audit.c.position > after)
-        for column, value in ((audit.c.subject, subject), (audit.c.actor, actor)):
-            query = query.where(column == value) if value is not None else query
-        return [audits.Line(**row) for row in await self._rows(query.order_by(audit.c.position).limit(limit))]
+        table = audit.c
+        query = select(*(table[name] for name in audits.Line.__struct_fields__)).where(table.position > wanted.after)
+        for name in ("subject", "actor", "action", "request_id"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(table[name] == value)
+        if wanted.since is not None:  # positions ascend with time, but for the clocks of several machines
+            first = select(table.position).where(table.at >= wanted.since - SKEW).order_by(table.at).limit(1)
+            query = query.where(table.at >= wanted.since, table.position >= first.scalar_subquery() - MANY)
+        if wanted.until is not None:
+            last = select(table.position).where(table.at < wanted.until + SKEW).order_by(table.at.desc()).limit(1)
+            query = query.where(table.at < wanted.until, table.position <= last.scalar_subquery() + MANY)
+        return [audited(row) for row in await self._rows(query.order_by(table.position).limit(wanted.limit))]
 
     async def balance(self) -> Balance:
         [row] = await self._database.fetch("count_balance")

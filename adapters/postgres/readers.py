@@ -1,8 +1,10 @@
 """Readers: what a fold of the log writes, and its cursor, in one transaction. Applying a fact twice is impossible."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import asyncpg
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,7 +20,18 @@ Apply = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
 
 async def apply_audit(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
     lines = [audits.line(one) for one in recorded]
-    await connection.execute(audit.insert(), [{f: getattr(line, f) for f in line.__struct_fields__} for line in lines])
+    await connection.execute(audit.insert(), [_row(line) for line in lines])
+
+
+def _row(line: audits.Line) -> dict[str, object]:
+    values = {name: getattr(line, name) for name in line.__struct_fields__}
+    return values | {name: codec.optional(values[name]) for name in ("before", "after")}
+
+
+def audited(row: Any) -> audits.Line:
+    """A line of the audit from its row."""
+    values = {name: msgspec.json.decode(row[name]) if row[name] is not None else None for name in ("before", "after")}
+    return audits.Line(**{**row, **values})
 
 
 async def apply_balance(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:

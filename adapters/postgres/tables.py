@@ -176,9 +176,13 @@ keys = Table(  # of the REST API: the secret itself is not here
     Column("scope", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     _at("revoked_at"),
+    Column("old_hash", LargeBinary),  # of the secret before the last rotation …
+    _at("old_until"),  # … which is valid until then
     PrimaryKeyConstraint("hash", name="keys_hash"),
     UniqueConstraint("name", name="keys_name"),
     CheckConstraint("scope IN ('client', 'worker', 'auditor', 'operator')", name="keys_scope_known"),
+    CheckConstraint("(old_hash IS NULL) = (old_until IS NULL)", name="keys_old_hash_has_its_end"),
+    Index("keys_old_hash", "old_hash", unique=True),
 )
 
 cursors = Table(  # how far the mirror and the readers are
@@ -221,9 +225,14 @@ audit = Table(  # a reader's: who did what, when, from where
     Column("subject", Text, nullable=False),
     Column("address", Text),
     Column("request_id", Text),
+    Column("before", JSON),
+    Column("after", JSON),
     PrimaryKeyConstraint("position", name="audit_position"),
     Index("audit_subject", "subject", "position"),
     Index("audit_actor", "actor", "position"),
+    Index("audit_action", "action", "position"),
+    Index("audit_request_id", "request_id", "position"),
+    Index("audit_at", "at"),
 )
 
 balance = Table(  # a reader's: the counts up to its cursor

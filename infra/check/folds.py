@@ -10,6 +10,7 @@ from sqlalchemy import select
 from adapters.postgres import codec
 from adapters.postgres.database import Database
 from adapters.postgres.log import PostgresLog
+from adapters.postgres.readers import audited
 from adapters.postgres.tables import audit, cursors, tasks
 from adapters.postgres.tasks import PostgresTasks
 from domain import audit as audits
@@ -65,20 +66,19 @@ async def audit_differing_from_the_log(database: Database) -> AsyncGenerator[str
         after = facts[-1]["position"]
 
 
-async def _audit(database: Database, positions: Sequence[int]) -> dict[int, Any]:
+async def _audit(database: Database, positions: Sequence[int]) -> dict[int, audits.Line]:
     async with database.core() as connection:
         found = await connection.execute(select(audit).where(audit.c.position.in_(positions)))
-        return {row.position: row for row in found}
+        return {row["position"]: audited(row) for row in found.mappings()}
 
 
-def _unlike(row: Any, fact: Any) -> str | None:
+def _unlike(found: audits.Line | None, fact: Any) -> str | None:
     """How the line of the audit differs from what the fact says; None where it does not."""
     try:
         line = audits.line(codec.recorded(fact))
     except UNREADABLE as error:
         return f"the fact cannot be read: {_told(error)}"
-    same = row is not None and all(getattr(row, name) == getattr(line, name) for name in line.__struct_fields__)
-    return None if same else f"{row}, and the log says {line}"
+    return None if found == line else f"{found}, and the log says {line}"
 
 
 async def _task_ids(database: Database) -> AsyncIterator[list[UUID]]:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.postgres.database import Database
-from infra import asking
+from infra import asking, reach
 from infra.check.run import MOST, Finding, check
 from infra.exits import Away, Refused
 from infra.migrate import require
-from infra.settings import BadSetting, load
 
 
 async def report(home: Path | None, as_json: bool) -> int:
     """Print every invariant with what breaks it, as far as the servers answer; gives the exit code.
 
     Raises Refused or Away where not everything could be asked, unless what was asked is broken already."""
-    postgres, nats = _addresses(home)
+    postgres, nats = reach.servers(home)
     findings: list[Finding] = []
     stopped = None
     try:
@@ -56,16 +55,3 @@ def _show(findings: Sequence[Finding], broken: int, as_json: bool) -> None:
             print(f"          {offender}")
         if finding.more:
             print(f"          and more: only the first {MOST} are named")
-
-
-def _addresses(home: Path | None) -> tuple[str, str]:
-    if home is None:
-        settings = load()
-        return settings.postgres, settings.nats
-    try:
-        run = json.loads((home / "run.json").read_text())
-    except FileNotFoundError:
-        raise BadSetting(f"Nothing runs on {home}: there is no {home / 'run.json'}.") from None
-    except OSError as error:
-        raise BadSetting(f"The file {home / 'run.json'} cannot be read: {error.strerror}.") from error
-    return run["postgres"], run["nats"]

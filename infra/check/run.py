@@ -6,20 +6,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats
-from nats.errors import Error as NatsError
 from sqlalchemy import text
 
-from adapters.nats.api import ApiError, NoAnswer
 from adapters.postgres.database import Database
 from adapters.postgres.queries import PostgresQueries
+from infra import asking
 from infra.check import folds, stream
-from infra.exits import Away, Refused
-from infra.settings import mask
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 MOST = 20  # offenders that are named
-NATS_ERRORS = (OSError, NatsError, NoAnswer, ApiError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +64,5 @@ async def _first(offenders: AsyncGenerator[str, None]) -> list[str]:
 
 
 async def _stream(database: Database, nats_url: str) -> list[str]:
-    try:
-        client = await nats.connect(
-            nats_url,
-            connect_timeout=2,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,  # of the first connection too
-            reconnect_time_wait=0.1,
-            error_cb=_unheard,
-        )
-    except NATS_ERRORS as error:
-        raise _unasked(nats_url, error) from error
-    try:
+    async with asking.nats(nats_url) as client:
         return await _first(stream.differing_from_the_ledger(database, client))
-    except NATS_ERRORS as error:
-        raise _unasked(nats_url, error) from error
-    finally:
-        await client.close()
-
-
-def _unasked(nats_url: str, error: Exception) -> Away | Refused:
-    words = (str(error) or type(error).__name__).rstrip(".")
-    if "authorization" in words.lower():
-        return Refused(f"NATS at {mask(nats_url)} refuses this: {words}.")
-    return Away(f"NATS at {mask(nats_url)} cannot be asked: {words}.")
-
-
-async def _unheard(_: Exception) -> None:
-    """What goes wrong is raised."""

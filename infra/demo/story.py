@@ -4,22 +4,18 @@ import asyncio
 import os
 import signal
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 
+from infra.demo import shop
 from infra.demo.service import Service, started
+from infra.demo.telling import Broken, ended, need, say, title, until
 
 PROBES = 20
 LEASE_S = "3"
-
-
-class Broken(Exception):
-    """A claim of the demo did not hold."""
 
 
 def demo() -> int:
@@ -41,6 +37,8 @@ async def story(service: Service) -> None:
         base_url=service.http, headers=service.operator, timeout=30, trust_env=False
     ) as client:
         await sign_up(client)
+        await shop.order(client)
+        await shop.deletion(client)
         await kill_a_worker(client, service)
         await lose_nats(client, service)
         await in_your_own_transaction(client, service)
@@ -61,7 +59,7 @@ async def sign_up(client: httpx.AsyncClient) -> None:
 
 
 async def kill_a_worker(client: httpx.AsyncClient, service: Service) -> None:
-    title(f"2. kill -9 of a worker while {PROBES} tasks run")
+    title(f"4. kill -9 of a worker while {PROBES} tasks run")
     ids = await probes(client, work_s=1.0)
     worker = service.pids()["worker"][0]
     await until(lambda: in_progress(client, ids, 2), "two tasks to be in progress")
@@ -75,7 +73,7 @@ async def kill_a_worker(client: httpx.AsyncClient, service: Service) -> None:
 
 
 async def lose_nats(client: httpx.AsyncClient, service: Service) -> None:
-    title("3. NATS stopped, its disk wiped, started again")
+    title("5. NATS stopped, its disk wiped, started again")
     service.signal(signal.SIGUSR2)
     await until(lambda: nats_is(client, up=False), "NATS to be away")
     ids = await probes(client, work_s=0.2)
@@ -90,7 +88,7 @@ async def lose_nats(client: httpx.AsyncClient, service: Service) -> None:
 
 
 async def in_your_own_transaction(client: httpx.AsyncClient, service: Service) -> None:
-    title("4. A task in your own transaction: SELECT postcommit.request(kind, request, key)")
+    title("6. A task in your own transaction: SELECT postcommit.request(kind, request, key)")
     connection = await asyncpg.connect(service.postgres)
     try:
         async with connection.transaction():
@@ -109,7 +107,7 @@ async def in_your_own_transaction(client: httpx.AsyncClient, service: Service) -
 
 
 async def balance(client: httpx.AsyncClient) -> None:
-    title("5. The balance: what was accepted is accounted for")
+    title("7. The balance: what was accepted is accounted for")
     counted = (await client.get("/v1/balance")).json()
     need(counted["difference"] == 0, f"the balance is {counted}")
     say(
@@ -130,16 +128,6 @@ async def probes(client: httpx.AsyncClient, work_s: float) -> list[str]:
     return [task["id"] for task in answer.json()["items"]]
 
 
-async def ended(client: httpx.AsyncClient, id: str) -> dict[str, Any]:
-    """The task once it has ended."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        task: dict[str, Any] = (await client.get(f"/v1/tasks/{id}", params={"wait": 20})).json()
-        if task["status"] in ("complete", "failed", "cancelled"):
-            return task
-    raise Broken(f"task {id} did not end within a minute")
-
-
 async def in_progress(client: httpx.AsyncClient, ids: list[str], least: int) -> bool:
     items = (await client.get("/v1/tasks", params={"status": "in_progress", "limit": 100})).json()["items"]
     return sum(task["id"] in ids for task in items) >= least
@@ -147,25 +135,3 @@ async def in_progress(client: httpx.AsyncClient, ids: list[str], least: int) -> 
 
 async def nats_is(client: httpx.AsyncClient, up: bool) -> bool:
     return ((await client.get("/readyz")).json()["status"] == "ok") is up
-
-
-async def until(holds: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if await holds():
-            return
-        await asyncio.sleep(0.05)
-    raise Broken(f"waited a minute for {what}")
-
-
-def need(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Broken(otherwise)
-
-
-def title(text: str) -> None:
-    say(f"\n{text}")
-
-
-def say(text: str) -> None:
-    print(text, flush=True)

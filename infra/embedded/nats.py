@@ -20,6 +20,7 @@ from infra.embedded.home import HOST, Home, write_private
 
 GIGABYTE = 1024**3
 NOTHING: tuple[str, ...] = ()
+NOBODY: Mapping[str, str] = {}
 
 ONE_ANSWER = (
     "$JS.API.INFO",
@@ -77,8 +78,7 @@ accounts {{
 {imports}
     ]
   }}
-{consumers}
-}}
+{consumers}}}
 """
 
 
@@ -173,34 +173,40 @@ def _acks(durables: Sequence[str]) -> list[str]:
 
 def write_accounts(home: Home, queues: Sequence[str]) -> None:
     """Write who may do what; a server that runs takes it at a SIGHUP."""
-    write_private(home.path / "nats/accounts.conf", _accounts(home, queues, consumers.known(home)))
+    passwords, registered = _quoted_all(home.secrets["nats"]), _quoted_all(consumers.known(home))
+    write_private(home.path / "nats/accounts.conf", accounts(passwords, queues, registered))
+
+
+def _quoted_all(passwords: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: f'"{password}"' for name, password in passwords.items()}
 
 
 def _conf(home: Home) -> str:
     return CONF.format(host=HOST, port=home.ports["nats"], store=home.path / "nats/store", file_bytes=_room(home.path))
 
 
-def _accounts(home: Home, queues: Sequence[str], known: Mapping[str, str]) -> str:
-    """`known` are the passwords of the registered consumers, by name."""
-    allowed = rights(queues, tuple(known))
-    users = {name: _user(name, home.secrets["nats"][name], *of_user) for name, of_user in allowed.items()}
+def accounts(passwords: Mapping[str, str], queues: Sequence[str], registered: Mapping[str, str] = NOBODY) -> str:
+    """The accounts of a server's configuration, as text. The passwords are as they stand there: quoted, or $NAME for
+    a variable of the server's environment. `registered` are those of the registered consumers, by name."""
+    allowed = rights(queues, tuple(registered))
+    users = {name: _user(name, passwords[name], *of_user) for name, of_user in allowed.items()}
     return ACCOUNTS.format(
         subscriber=users.pop("subscriber"),
         users="\n".join(users.values()),
-        exports="\n".join([*_exports(), *(line for name in known for line in exports(name))]),
+        exports="\n".join([*_exports(), *(line for name in registered for line in exports(name))]),
         imports="\n".join(_imports()),
         unnamed=UNNAMED,
         named=NAMED,
-        consumers="\n".join(account(name, password) for name, password in known.items()),
+        consumers="".join(f"{account(name, password)}\n" for name, password in registered.items()),
     )
 
 
 def account(name: str, password: str) -> str:
-    """The account of one registered consumer, for the `accounts` of a server's configuration: it imports the calls of its
-    own durable, so whatever answers it asks for can go nowhere but to itself.
+    """The account of one registered consumer, for the `accounts` of a server's configuration: it imports the calls of
+    its own durable, so whatever answers it asks for can go nowhere but to itself.
 
-    An account that does not import $JS.API.INFO, too, is taken by the server for one with a JetStream of its own, and the
-    other calls do not arrive (tried on 2.15.1). The user may not make that call."""
+    An account that does not import $JS.API.INFO, too, is taken by the server for one with a JetStream of its own, and
+    the other calls do not arrive (tried on 2.15.1). The user may not make that call."""
     calls = _calls(name)
     imports = "\n".join(
         f'      {{ service: {{ account: POSTCOMMIT, subject: "{subject}" }} }}' for subject in ("$JS.API.INFO", *calls)
@@ -250,7 +256,7 @@ def _imports() -> Iterator[str]:
 def _user(name: str, password: str, publish: Sequence[str], never: Sequence[str], subscribe: Sequence[str]) -> str:
     allowed = f"publish: {{ allow: [{_quoted(publish)}], deny: [{_quoted(never)}] }}"
     heard = f"subscribe: {{ allow: [{_quoted(subscribe)}] }}"
-    return f'      {{ user: "{name}", password: "{password}", permissions: {{ {allowed}, {heard} }} }}'
+    return f'      {{ user: "{name}", password: {password}, permissions: {{ {allowed}, {heard} }} }}'
 
 
 def _quoted(subjects: Sequence[str]) -> str:

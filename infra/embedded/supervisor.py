@@ -8,7 +8,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from signal import SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals
 
@@ -19,6 +20,7 @@ from infra.embedded.child import Command, Failed, Process, ended, stop, tail
 from infra.embedded.home import Home, write_run
 from infra.embedded.servers import AGAIN_S, Server, Servers, spawning
 from infra.exits import REFUSED, Refused
+from infra.loops import end, together
 
 READY_S = 120.0
 IN_PLACE_S = 5.0
@@ -64,12 +66,10 @@ async def supervise(
     work = asyncio.create_task(_serve(servers.home, kept, steps, roles, orders, announce, ready_s))
     over = asyncio.create_task(stopping.wait())
     await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
-    work.cancel()
-    over.cancel()
-    await asyncio.wait({work, over})
+    await end([work, over])
     await _stop_all([*kept, *roles])
     if not work.cancelled() and (error := work.exception()):
-        raise error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+        raise error
 
 
 async def _serve(
@@ -91,23 +91,46 @@ async def _serve(
         except OSError as error:  # a full disk must not end what still runs
             _say(f"run.json could not be written: {error}")
 
-    await asyncio.gather(*(_begin(each, changed) for each in servers))
-    async with asyncio.TaskGroup() as group:
-        for each in servers:
-            group.create_task(_keep(each, changed))
-        group.create_task(_obey(orders, home, servers[1]))
-        try:
-            async with asyncio.timeout(ready_s):
-                for step in steps:
-                    await _run(step)
-                for each in roles:
-                    group.create_task(_keep(each, changed))
-                await _answers(f"{home.http}/readyz")
-        except TimeoutError:
-            raise Failed(f"postcommit was not ready after {ready_s:.0f} s; the logs are in {home.path}/logs.") from None
+    def ready() -> None:
+        nonlocal told
         told = True
         changed()
         announce(0, f"postcommit is ready: {home.http}  (home {home.path})")
+
+    await asyncio.gather(*(_begin(each, changed) for each in servers))
+    keeping = [_keep(each, changed) for each in servers]
+    await together(*keeping, _obey(orders, home, servers[1]), _lead(home, steps, roles, changed, ready, ready_s))
+
+
+async def _lead(
+    home: Home,
+    steps: Sequence[Command],
+    roles: Sequence[Kept],
+    changed: Callable[[], None],
+    ready: Callable[[], None],
+    ready_s: float,
+) -> None:
+    """Run the steps in order, then keep the roles. Raises Failed where all is not ready in time."""
+    until = asyncio.get_running_loop().time() + ready_s
+
+    async def answered() -> None:
+        async with _in_time(until, home, ready_s):
+            await _answers(f"{home.http}/readyz")
+        ready()
+
+    async with _in_time(until, home, ready_s):
+        for step in steps:
+            await _run(step)
+    await together(*(_keep(each, changed) for each in roles), answered())
+
+
+@asynccontextmanager
+async def _in_time(until: float, home: Home, ready_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(until):
+            yield
+    except TimeoutError:
+        raise Failed(f"postcommit was not ready after {ready_s:.0f} s; the logs are in {home.path}/logs.") from None
 
 
 async def _keep(kept: Kept, changed: Callable[[], None]) -> None:

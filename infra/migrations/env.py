@@ -23,6 +23,14 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+    table = f"{SCHEMA}.schema_version"  # alembic's own, which the roles may read
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS compatible_from TEXT"))
+    connection.execute(text(f"UPDATE {table} SET compatible_from = :oldest"), {"oldest": compatible_from()})
+
+
+def compatible_from() -> str:
+    """The oldest version whose programs may go on: every migration tells it of itself."""
+    return max(str(one.module.compatible_from) for one in context.script.walk_revisions())
 
 
 async def online() -> None:

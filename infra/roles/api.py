@@ -33,7 +33,7 @@ from adapters.postgres.readers import READERS
 from infra.app import KINDS
 from infra.clock import Clock
 from infra.exits import Refused
-from infra.migrate import head
+from infra.migrate import head, unfit
 from infra.roles.role import guarded, name_of, ready, require_nats
 from infra.settings import Settings
 
@@ -104,7 +104,7 @@ def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
             return bool(await connection.scalar(text("SELECT true")))
 
     async def schema() -> bool:
-        return await health.schema_version() == wanted
+        return unfit(await health.schema(), wanted) is None
 
     async def nats() -> bool:
         return nats_up()

@@ -19,7 +19,8 @@ from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
 from domain.log import Recorded
 from infra.clock import Clock
-from infra.roles.role import name_of, ready, require_nats, together, until_stopped
+from infra.loops import together
+from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.settings import Settings
 
 logger = structlog.get_logger()

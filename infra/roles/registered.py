@@ -1,7 +1,7 @@
 """The relay's care for registered consumers: a durable each, and how far it has come, told in Postgres.
 
-A stream that is made anew has no durables: each is made again behind the position that its consumer had reached. What it
-had acknowledged after it was last looked at comes again; nothing is left out."""
+A stream that is made anew has no durables: each is made again behind the position that its consumer had reached. What
+it had acknowledged after it was last looked at comes again; nothing is left out."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -28,10 +28,11 @@ from adapters.postgres.tasks import PostgresTasks
 from domain.mirror import Mirror, NotLeading
 from infra.app import KINDS, QUEUES
 from infra.clock import Clock
+from infra.loops import together
 from infra.roles.bells import Heard
 from infra.roles.lifeline import Lifeline
 from infra.roles.registered import Keeper
-from infra.roles.role import name_of, ready, require_nats, together, until_stopped
+from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.settings import Settings
 
 logger = structlog.get_logger()

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -19,11 +19,11 @@ from adapters.nats.broker import Link
 from adapters.postgres.database import Database
 from infra import asking
 from infra.exits import Away, Refused, told
+from infra.loops import end
 from infra.migrate import require
 
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
-ASK_AGAIN_S = 0.5  # a loop that has not ended since it was asked to
 OLDEST_NATS = (2, 14)
 
 
@@ -73,31 +73,7 @@ async def until_stopped(work: Awaitable[None]) -> None:
     stopping.cancel()
     if working.done():
         working.result()
-    await _end([working])
-
-
-async def together(*loops: Coroutine[Any, Any, None]) -> None:
-    """Run the loops. The first that fails ends all, and its error is raised; so does a cancellation."""
-    running = [asyncio.create_task(loop) for loop in loops]
-    try:
-        await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-        failed = [one for one in running if one.done() and not one.cancelled() and one.exception() is not None]
-    finally:
-        await _end(running)
-    for one in failed:
-        one.result()
-
-
-async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Cancel the tasks until they have ended.
-
-    One request is not enough: up to Python 3.11 `asyncio.wait_for`, on which drivers rest, loses a cancellation that
-    comes together with its answer, and a loop that went on would never end."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):  # whoever cancels this one asks again, too
-            await asyncio.wait(left, timeout=ASK_AGAIN_S)
+    await end([working])
 
 
 async def ready(database: Database) -> None:
@@ -134,7 +110,7 @@ async def guarded(guard: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _end([watching])
+        await end([watching])
     if not watching.cancelled():
         watching.result()
 

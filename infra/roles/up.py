@@ -35,7 +35,7 @@ class Role:
     count: int = 1
 
 
-STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import")))
+STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import", "--keep")))
 
 
 def roles_of(workers: int, relays: int) -> tuple[Role, ...]:

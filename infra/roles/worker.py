@@ -16,8 +16,9 @@ from adapters.postgres.tasks import PostgresTasks
 from infra.app import QUEUES, workers
 from infra.clock import Clock
 from infra.exits import Refused
+from infra.loops import together
 from infra.roles.crew import Crew
-from infra.roles.role import name_of, ready, require_nats, together, until_stopped
+from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.roles.runs import Runs
 from infra.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Do the example programs of the documentation see each event once, whatever is killed and wiped? They are run as they are."""
+"""Do the example programs of the documentation see each event once, whatever is killed and wiped?"""
 
 import asyncio
 import json
@@ -92,9 +92,8 @@ class Program:
 def consumer(service: Running, name: str) -> dict[str, str]:
     """Add it by the command line, as an operator does; gives the environment of its program."""
     arguments = ["consumers", "add", name, "--filter", FILTER, "--home", str(service.home), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", *arguments], capture_output=True, text=True, timeout=60, cwd=EXAMPLES.parents[1]
-    )
+    program = [sys.executable, "-m", "infra.cli", *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=EXAMPLES.parents[1])
     assert (done.returncode, done.stderr) == (0, "")
     return {"NATS_URL": json.loads(done.stdout)["url"], "CONSUMER": name}
 

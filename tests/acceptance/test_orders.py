@@ -26,18 +26,17 @@ async def test_orders_confirmed_under_kill_9_run_their_chains_in_order_and_count
         async with service.client(timeout=10.0) as client:
             account = (await definite(client, "/v1/accounts", {"email": "a@example.com", "name": "A"}, "a"))["id"]
             items = [await _item(client, number, price) for number, price in enumerate(PRICES)]
-            killing = asyncio.create_task(_kill(service, chance))
-            orders = await _confirmed(client, account, items, chance, count)
+            confirming = asyncio.create_task(_confirmed(client, account, items, chance, count))
+            await _kill(service, chance, confirming)
+            orders = await confirming
             tasks = await ended(client, [id for order in orders for id in order["tasks"]], 60 + count / 4)
-            killing.cancel()
-            await asyncio.gather(killing, return_exceptions=True)
             await balanced(client, 60)
+            await service.sound(60)  # everything is numbered, too
             lines = await _everything(client, "/v1/events")
             reached = {"after_position": lines[-1]["position"]}
             assert (await client.get("/v1/audit", params=reached)).status_code == 200
             audit = await _everything(client, "/v1/audit")
             notices = await _notices(client)
-        await service.sound(60)
     by_id = {task["id"]: task for task in tasks}
     place = {(line["stream"], line["name"]): line["position"] for line in lines}
     for order in orders:
@@ -82,11 +81,13 @@ async def _confirmed(
     return await asyncio.gather(*(one(number, lines) for number, lines in enumerate(wanted)))
 
 
-async def _kill(service: Running, chance: random.Random) -> None:
-    """Workers, the relay and the reader, in random order, until told to stop."""
-    while True:
+async def _kill(service: Running, chance: random.Random, work: "asyncio.Task[Any]") -> None:
+    """Worker, relay and reader in random order, twice, and on until the work is done."""
+    rounds = 0
+    while rounds < 2 or not work.done():
+        rounds += 1
         for name in chance.sample(KILLED, len(KILLED)):
-            await asyncio.sleep(chance.uniform(0.5, 1.5))
+            await asyncio.sleep(chance.uniform(0.2, 2.0))
             await service.killed(name)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -21,7 +22,8 @@ from nats.aio.client import ServerVersion
 
 from infra.embedded.servers import Servers
 from infra.exits import AWAY, REFUSED, Refused
-from infra.roles.role import guarded, require_nats, together
+from infra.loops import together
+from infra.roles.role import guarded, require_nats
 from tests.acceptance.running import ROLES, ROOT, Running, starting, up
 
 Dsn = Callable[[str], str]
@@ -52,8 +54,8 @@ def test_a_second_supervisor_of_a_directory_is_refused(service: Running) -> None
 )
 def test_another_schema_is_refused(servers: Servers, dsn: Dsn, role: str, version: str, sentence: str) -> None:
     known = asyncio.run(_sql(dsn("postgres"), "SELECT version_num FROM postcommit.schema_version"))
-    write = "UPDATE postcommit.schema_version SET version_num = '{}'"
-    with _changed(dsn("postgres"), write.format(version), write.format(known)):
+    write = "UPDATE postcommit.schema_version SET version_num = '{}', compatible_from = '{}'"
+    with _changed(dsn("postgres"), write.format(version, version), write.format(known, known)):
         code, said = _role(role, dsn("postcommit"), servers)
     assert code == REFUSED and re.fullmatch(f"{sentence}\n", said), said
 
@@ -90,7 +92,7 @@ def test_a_postgres_that_lets_nobody_in_is_told_without_the_password(
     servers: Servers, dsn: Dsn, command: str, wrong: str
 ) -> None:
     right = dsn("postcommit")
-    secret = servers.home.secrets["postgres"]["postcommit"]
+    secret = urlsplit(dsn("postcommit")).password or ""
     given = right.replace(secret, "hunter2") if wrong == "password" else f"{right}_not"
     words = (
         'password authentication failed for user "postcommit"'
@@ -125,7 +127,8 @@ def test_check_without_nats_still_says_what_is_broken(dsn: Dsn) -> None:
 
 
 def test_check_with_a_wrong_password_of_nats_is_refused(servers: Servers, dsn: Dsn) -> None:
-    given = servers.nats_url("subscriber").replace(servers.home.secrets["nats"]["subscriber"], "hunter2")
+    known = servers.nats_url("subscriber")
+    given = known.replace(urlsplit(known).password or "", "hunter2")
     ended = _ran("check", postgres=dsn("postcommit"), nats=given)
     shown = given.replace("hunter2", "***")
     assert ended.returncode == REFUSED
@@ -134,7 +137,7 @@ def test_check_with_a_wrong_password_of_nats_is_refused(servers: Servers, dsn: D
 
 def test_up_ends_when_its_roles_refuse(tmp_path: Path) -> None:
     with up(tmp_path) as service:
-        asyncio.run(service.sql("UPDATE postcommit.schema_version SET version_num = '9999'"))
+        asyncio.run(service.sql("UPDATE postcommit.schema_version SET version_num = '9999', compatible_from = '9999'"))
         service.stop()
         code, said = _said(tmp_path)
     assert code == REFUSED

@@ -116,6 +116,12 @@ def test_a_foreign_request_is_taken_exactly_if_the_rest_api_takes_it(
     assert (refused is None) == (flaws(request_, Shape) == []), refused
 
 
+@pytest.mark.parametrize("sort", [[], ["m"], ["s", "m", "l"], [[]], {}])
+def test_an_enum_takes_one_of_its_words_and_no_list_of_them(foreign: Foreign, sort: Any) -> None:
+    assert "should be one of" in str(foreign("shaped", {"count": 1, "sort": sort}))
+    assert flaws({"count": 1, "sort": sort}, Shape) != []
+
+
 DEEP = "[" * 1_000 + "]" * 1_000
 
 

@@ -14,7 +14,7 @@ from adapters.postgres.database import Database
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
-from domain import task
+from domain import compose, item, task
 from domain.holding import Held, Tasks
 from domain.kind import AnyKind
 from domain.log import Conflict, Entry, Log, Replayed
@@ -430,3 +430,31 @@ async def test_the_row_is_the_fold_of_its_stream(world: World) -> None:
 
 async def test_leases_run_out_by_a_clock_that_can_be_asked(world: World) -> None:
     assert abs(await world.tasks.clock() - now()) < timedelta(seconds=5)
+
+
+async def test_what_waits_for_others_is_neither_taken_nor_due_and_is_released_by_a_change(world: World) -> None:
+    needed = await world.new()
+    id = await world.new(needs=(needed,))
+    before = await world.row(id)
+    assert (before.status, before.needs, await world.story(id)) == (Status.WAITING, (needed,), ["Waiting"])
+    assert await world.claim(id) == []
+    assert id not in [due for due, _ in await world.tasks.due(now() + timedelta(days=9), 1_000)]
+    assert await world.tasks.queued([world.kind.queue], [world.kind.name], 10) == [needed]
+    assert await world.tasks.settle([making.change(id, before, [task.Queued()], now(), version=1)], "system") == {id}
+    assert [held.id for held in await world.claim(id)] == [id]
+
+
+async def test_whoever_writes_on_in_a_stream_second_is_refused_alone(world: World) -> None:
+    thing = new_id()
+    entries = [_of_item(thing, 1), *(_of_item(thing, 2) for _ in range(6)), *(_of_item(new_id(), 1) for _ in range(60))]
+    await world.log.append(entries[0])
+    results = await asyncio.gather(*map(world.log.append, entries[1:]), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results[:6]) == ["Conflict"] * 5 + ["NoneType"]
+    assert set(results[6:]) == {None}
+    assert len(await world.log.read(f"item-{thing}")) == 2
+
+
+def _of_item(id: UUID, version: int) -> Entry:
+    lamp = item.Details(name="Lamp", description="", price_cents=1, currency="EUR")
+    event = item.Created(details=lamp) if version == 1 else item.Deleted(before=lamp)
+    return Entry(compose.of_thing(id, version - 1, [event], META, now(), new_id))

@@ -65,7 +65,7 @@ async def test_a_parameter_that_nobody_can_follow_is_refused(dsn: Dsn, parameter
     given = f"{dsn('postcommit')}?{parameters}"
     database = Database(given, 1)
     with pytest.raises(Refused) as refusal, asking.postgres(given):
-        await database.schema_version()
+        await database.schema()
     assert words in str(refusal.value)
     with pytest.raises((Unavailable, asyncpg.PostgresError)):
         await Leadership.open(given)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, item, order, task
+from domain import account, catalogue, consumer, item, key, order, task
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
 from domain.task import ENDED, Status, Task
@@ -160,6 +160,11 @@ events: dict[Any, st.SearchStrategy[Event]] = {
     ),
     order.Confirmed: st.builds(order.Confirmed),
     order.Recorded: st.builds(order.Recorded, total_cents=st.integers(), currency=texts),
+    consumer.Added: st.builds(consumer.Added, name=texts, filter=texts),
+    consumer.Removed: st.builds(consumer.Removed, name=texts),
+    key.Issued: st.builds(key.Issued, name=texts, scope=texts),
+    key.Rotated: st.builds(key.Rotated, grace_s=numbers),
+    key.Revoked: st.builds(key.Revoked),
 }
 
 

@@ -13,13 +13,14 @@ from litestar import Litestar
 
 from adapters.http.app import create_app
 from adapters.http.service import Service
-from adapters.postgres import keys, readers
+from adapters.postgres import readers
 from adapters.postgres.database import Database
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from infra.clock import Clock
 from infra.roles.api import checks, service_of
+from tests import making
 
 HOLDERS = {"operator": "operator", "client": "client", "other": "client", "worker": "worker", "auditor": "auditor"}
 Change = Callable[[Service], Service]
@@ -82,7 +83,7 @@ async def running(dsn: str, change: Change = lambda service: service) -> AsyncIt
     rung: list[Mapping[str, list[UUID]]] = []
     service = change(service_of(database, PostgresLog(database), checks(health, lambda: True), rung.append))
     for name, scope in HOLDERS.items():
-        await keys.put(database, name, scope, f"secret-of-{name}")
+        await making.key(database, name, scope, f"secret-of-{name}")
     app = create_app(service)
     try:
         async with app.lifespan():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.exits import AWAY, REFUSED, Refused
-from infra.keys import parse
+from infra.imported import parse
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"

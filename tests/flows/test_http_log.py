@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.http import audit
+from adapters.http import caught_up
 from adapters.http.desk import desk_for
 from adapters.http.events import frames
 from domain.log import Conflict, Entry, Overloaded
@@ -149,11 +149,22 @@ async def test_the_audit_can_be_read_as_soon_as_it_knows(api: Api) -> None:
 
 
 async def test_who_asks_for_what_is_not_applied_is_told_so(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "LONGEST_S", 0.2)
-    async with api.by("auditor") as http:
-        answer = await http.get("/v1/audit?after_position=1000000")
+    monkeypatch.setattr(caught_up, "LONGEST_S", 0.2)
+    async with api.by("auditor") as http, api.by("client") as client:
+        await requested(client)
+        await api.number()
+        head = (await http.get("/v1/events?limit=1")).json()["head"]
+        answer = await http.get(f"/v1/audit?after_position={head}")
         assert_problem(answer, 503, "not-yet")
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_nobody_waits_for_a_position_that_the_log_has_not_reached(api: Api) -> None:
+    async with api.by("auditor") as http:
+        known = {name: (await http.get("/v1/events?limit=1")).json()[name] for name in ("epoch", "head")}
+        answer = await http.get(f"/v1/audit?after_position={known['head'] + 1}")
+        assert_problem(answer, 409, "log-changed")
+        assert {name: answer.json()[name] for name in known} == known
 
 
 async def test_the_balance_is_even_at_every_moment(api: Api) -> None:

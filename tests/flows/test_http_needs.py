@@ -57,6 +57,11 @@ async def released(api: Api) -> dict[str, list[UUID]]:
 async def end(api: Api, id: str, how: outcome.Outcome) -> None:
     """Do a worker's part from the beginning to the end."""
     await api.claim(id)
+    await finish(api, id, how)
+
+
+async def finish(api: Api, id: str, how: outcome.Outcome) -> None:
+    """Do a worker's part at the end."""
     state = (await api.tasks.get([UUID(id)]))[UUID(id)]
     events = task.finish(state, making.KIND, state.turn, how, making.NOON, 0.5)
     assert await api.tasks.settle([making.change(UUID(id), state, events)], "worker/w1") == {UUID(id)}

@@ -216,6 +216,17 @@ DETAILS = [  # what is asked, and the words of the answer
     ("GET", f"/v1/tasks/{NOBODY}?wait=-1", "The parameter wait is wrong: Expected a whole number of seconds."),
     ("GET", "/v1/events?after=-1", "The parameter after is wrong: Expected a position: a whole number from 0 to "),
     ("GET", "/v1/audit?after_event=" + NOBODY, "The parameter after_event is wrong: There is no such event."),
+    (
+        "GET",
+        "/v1/tasks?stauts=failed",
+        "The parameter stauts is wrong: It is unknown here; known are after, by, ",
+    ),
+    ("GET", f"/v1/tasks/{NOBODY}/history?limit=1", "The parameter limit is wrong: It is unknown here; there are none."),
+    ("GET", "/v1/tasks?limit=1&limit=2", "The parameter limit is wrong: Expected it once."),
+    ("GET", "/v1/tasks?after=null", "The parameter after is wrong: Expected a UUID."),
+    ("GET", "/v1/audit?after_event=NULL", "The parameter after_event is wrong: Expected a UUID."),
+    ("GET", "/v1/events/stream?after=null", "The parameter after is wrong: Expected a position: a whole number from "),
+    ("POST", "/v1/accounts?dry_run=1", "The parameter dry_run is wrong: It is unknown here; there are none."),
     ("POST", "/v1/accounts", "The field /email is wrong: Expected an e-mail address in ASCII, such as ann@exam"),
     ("POST", "/v1/tasks", "The field /name is wrong: There is no field 'name' here. There are 4 errors."),
     ("POST", "/v1/tasks/batch", "The body is wrong: Expected a list of 1 to 1000 tasks."),
@@ -249,6 +260,14 @@ async def test_whatever_is_allowed_is_told(api: Api, path: str, allowed: str) ->
         refused = await http.delete(path)
         assert_problem(refused, 405, "method-not-allowed")
         assert ", ".join(sorted(refused.headers["allow"].split(", "))) == allowed
+
+
+async def test_a_list_may_be_given_often_and_null_may_be_a_text(
+    api: Api,
+) -> None:
+    async with api.operator as http:
+        for query in ("status=failed&status=complete", "kind=null", "by=NULL"):
+            assert (await http.get(f"/v1/tasks?{query}")).status_code == 200
 
 
 async def test_head_is_answered_as_get_is(api: Api) -> None:

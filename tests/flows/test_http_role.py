@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from httpx import AsyncClient, HTTPError
 
-from adapters.postgres import keys, readers
+from adapters.postgres import readers
 from adapters.postgres.database import Database
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.ledger import head
@@ -42,7 +42,7 @@ async def start(dsn: str, port: int) -> Process:
 async def serving(dsn: str) -> AsyncIterator[tuple[Process, AsyncClient]]:
     """The API as a process of its own, without NATS."""
     database, port = Database(dsn, 1), free_port()
-    await keys.put(database, "operator", "operator", "secret")
+    await making.key(database, "operator", "operator", "secret")
     await database.close()
     process = await start(dsn, port)
     try:
@@ -125,9 +125,9 @@ async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
     await database.close()
 
 
-async def test_while_postgres_is_away_the_api_says_so(servers: Servers, dsn: Callable[[str], str]) -> None:
+async def test_while_postgres_is_away_the_api_says_so(embedded: Servers, dsn: Callable[[str], str]) -> None:
     async with serving(dsn("postcommit")) as (_, http):
-        servers.postgres.kill()
+        embedded.postgres.kill()
         try:
             reads = [("GET", f"/v1/{path}") for path in ("tasks", "balance", "events", "audit")]
             for method, path in [("POST", "/v1/tasks"), *reads]:
@@ -139,17 +139,17 @@ async def test_while_postgres_is_away_the_api_says_so(servers: Servers, dsn: Cal
             told = await http.get("/readyz")
             assert (told.status_code, told.json()["status"]) == (503, "unready")
         finally:
-            servers.postgres.start()
+            embedded.postgres.start()
         await wait_for(http, 200)
         await requested(http)
 
 
-async def test_a_frozen_postgres_is_noticed_within_a_second(servers: Servers, dsn: Callable[[str], str]) -> None:
+async def test_a_frozen_postgres_is_noticed_within_a_second(embedded: Servers, dsn: Callable[[str], str]) -> None:
     async with serving(dsn("postcommit")) as (_, http):
-        backends = await asyncpg.connect(servers.dsn("postgres"))
+        backends = await asyncpg.connect(embedded.dsn("postgres"))
         pids = await backends.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'postcommit api health'")
         await backends.close()
-        frozen = [servers.postgres.pid, *(row["pid"] for row in pids)]
+        frozen = [embedded.postgres.pid, *(row["pid"] for row in pids)]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -164,12 +164,12 @@ async def test_a_frozen_postgres_is_noticed_within_a_second(servers: Servers, ds
 
 
 @pytest.mark.parametrize("reason", ["port", "schema"])
-async def test_what_cannot_start_says_why(servers: Servers, dsn: Callable[[str], str], reason: str) -> None:
+async def test_what_cannot_start_says_why(embedded: Servers, dsn: Callable[[str], str], reason: str) -> None:
     if reason == "port":
-        process = await start(dsn("postcommit"), servers.home.ports["nats"])
-        wanted = f"The API cannot listen at 127.0.0.1:{servers.home.ports['nats']}: Address already in use.\n"
+        process = await start(dsn("postcommit"), embedded.home.ports["nats"])
+        wanted = f"The API cannot listen at 127.0.0.1:{embedded.home.ports['nats']}: Address already in use.\n"
     else:
-        process = await start(servers.dsn("postcommit", "postgres"), free_port())
+        process = await start(embedded.dsn("postcommit", "postgres"), free_port())
         wanted = "The database has no postcommit schema: run `postcommit migrate` first.\n"
     _, told = await process.communicate()
     assert (process.returncode, told.decode()) == (78, wanted)

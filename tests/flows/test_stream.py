@@ -80,6 +80,14 @@ async def test_changed_settings_reach_a_stream_that_is_there(client: Client) -> 
     assert (config["max_age"], config["metadata"]["epoch"]) == (60_000_000_000, "e")
 
 
+async def test_a_limit_of_0_is_no_limit(client: Client) -> None:
+    unlimited = LogStream(client, Limits(max_bytes=0, max_age_s=0.0))
+    await unlimited.create(first=1, epoch="e")
+    assert not await unlimited.bring_up_to_date()
+    config = (await call(client, "STREAM.INFO.LOG"))["config"]
+    assert (config["max_bytes"], config["max_age"]) == (-1, 0)
+
+
 async def test_what_was_purged_or_deleted_is_missing_and_what_size_discarded_is_not(client: Client) -> None:
     stream = LogStream(client, LIMITS)
     await stream.create(first=7, epoch="e")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.settings import RANGES, BadSetting, Settings, load, masked
+from infra.settings import RANGES, BadSetting, Settings, load, mask, masked
 
 
 def test_the_environment_comes_before_the_file(tmp_path):
@@ -51,6 +51,12 @@ def test_without_anything_the_defaults_hold():
             "nats should begin with nats:// or tls:// and name a host, and it is 'garbage'.",
         ),
         ({"POSTCOMMIT_NATS": "http://n:4222"}, "and it is 'http://n:4222'."),
+        ({"POSTCOMMIT_NATS": "nats://n:4222,http://m:4222"}, "and it is 'nats://n:4222,http://m:4222'."),
+        ({"POSTCOMMIT_NATS": "nats://n:4222,"}, "and it is 'nats://n:4222,'."),
+        (
+            {"POSTCOMMIT_NATS": "nats://a:hunter2@n,nats://a:hunter3@m"},
+            r"should be named with one user and password, and it is 'nats://a:\*\*\*@n,nats://a:\*\*\*@m'.",
+        ),
         ({"POSTCOMMIT_NATS": "nats://"}, "and it is 'nats://'."),
         ({"POSTCOMMIT_NATS": "nats://n:99999"}, "and it is 'nats://n:99999'."),
         ({"POSTCOMMIT_SMTP": "mailhost:25"}, "The setting smtp should begin with smtp:// or smtps://"),
@@ -58,6 +64,11 @@ def test_without_anything_the_defaults_hold():
         ({"POSTCOMMIT_POSTGRES": "postgresql://me:hun/ter2@db/x"}, r"and it is 'postgresql://me:\*\*\*@db/x'."),
         ({"POSTCOMMIT_POSTGRES": "me:hunter2@db/x"}, r"and it is 'me:\*\*\*@db/x'."),
         ({"POSTCOMMIT_POSTGRES": "host=db password=hunter2"}, r"and it is 'host=db password=\*\*\*'."),
+        ({"POSTCOMMIT_URL": "ftp://api"}, "The setting url should begin with http:// or https:// and name a host"),
+        (
+            {"POSTCOMMIT_KEY": "a\nb"},
+            "The setting key should be printable ASCII, as `postcommit keys create` tells it.",
+        ),
         ({"POSTCOMMIT_POSTGRES_OWNER": "garbage"}, "The setting postgres_owner should begin"),
     ],
 )
@@ -70,6 +81,7 @@ def test_a_wrong_setting_is_refused_with_its_value(environ, words):
     "environ",
     [
         {"POSTCOMMIT_NATS": "tls://me:hunter2@n"},
+        {"POSTCOMMIT_NATS": "nats://me:hunter2@n:4222, nats://me:hunter2@m:4222"},
         {"POSTCOMMIT_POSTGRES": "postgres://me@/x?host=/run/postgresql"},
         {"POSTCOMMIT_POSTGRES_OWNER": ""},
         {"POSTCOMMIT_PORT": "0"},
@@ -107,10 +119,27 @@ def test_every_number_has_its_range():
 
 def test_passwords_are_masked():
     shown = masked(
-        Settings(postgres="postgresql://me:hunter2@db/x", nats="nats://me:hunter2@n", smtp="smtp://a:hunter2@m")
+        Settings(
+            postgres="postgresql://me:hunter2@db/x",
+            nats="nats://me:hunter2@n",
+            smtp="smtp://a:hunter2@m",
+            key="hunter3",
+        )
     )
-    assert "hunter2" not in str(shown)
+    assert "hunter2" not in str(shown) and "hunter3" not in str(shown)
     assert shown["postgres"] == "postgresql://me:***@db/x"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("nats://a:hunter2@n,nats://a:hunter2@m:4", "nats://a:***@n,nats://a:***@m:4"),
+        ("nats://a:hunter,nats://2@n", "nats://a:***@n"),
+        ("nats://a:hun,ter2@n", "nats://a:***@n"),
+    ],
+)
+def test_passwords_of_several_servers_are_masked(address, shown):
+    assert mask(address) == shown
 
 
 @pytest.mark.parametrize(("lease_s", "heartbeat_s"), [("1", 0.5), ("2", 0.6), ("10", 3.0), ("60", 3.0)])

@@ -1,4 +1,4 @@
-"""Items, orders, and tasks that wait for others. Expands only: programs of 0001 go on beside it."""
+"""Items, orders, and tasks that wait for others."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+compatible_from = "0002"  # programs of 0001 do not know the status `waiting`
 
 
 def upgrade() -> None:

@@ -1,16 +1,16 @@
-"""Registered consumers. Expands only: programs of before go on beside it."""
+"""Registered consumers; and an enum of a kind's schema no longer takes a list. Programs of before go on beside it."""
 
 from pathlib import Path
 
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
+compatible_from = "0002"
 
 
 def upgrade() -> None:
-    script = (Path(__file__).parent / "0004_consumers.sql").read_text()
-    for statement in script.split("\n----\n"):
+    for statement in Path(__file__).with_suffix(".sql").read_text().split("\n----\n"):
         op.get_bind().exec_driver_sql(statement)
 
 

@@ -1,0 +1,73 @@
+"""What schemathesis cannot know: which work takes hours, and which refusals have to do with the state alone."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import Case, HookContext, Response
+from schemathesis.core.failures import Failure
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from domain import account
+
+SHORT_S = 0.01  # of a probe
+PATIENCE_S = 1  # of a caller
+OF_STATE = {"/problems/stale", "/problems/key-reused", "/problems/gone"}  # the same request is taken at another time
+OTHERWISE = (  # what the state, an index or a setting decides
+    "There is no ",
+    "of an earlier page of this list",
+    "No index serves it alone",
+    "The field /notify is wrong",
+)
+
+TEXTS = {  # what matches a pattern that looks ahead; schemathesis would search for a minute, in vain
+    account.EMAIL: ("account_email", r"[a-z0-9!#$&+/^_{|}~-]{1,64}@[a-z0-9]{1,63}"),
+    account.NAME: ("account_name", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029?]{0,99}[a-zäß漢]"),
+}
+for format, text in TEXTS.values():
+    schemathesis.openapi.format(format, st.from_regex(text, fullmatch=True))
+
+
+@schemathesis.hook
+def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
+    for schema in raw_schema["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            if field.get("pattern") in TEXTS:
+                format, _ = TEXTS[field["pattern"]]
+                field.clear()
+                field.update({"type": "string", "format": format})
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Work and waiting are made short, and 5.0, which is whole to JSON Schema, becomes 5; what is wrong stays wrong."""
+    case.body = _whole(case.body)
+    for asked in case.body if isinstance(case.body, list) else [case.body]:
+        if isinstance(asked, dict) and isinstance(request := asked.get("request"), dict):
+            for name in ("work_s", "cpu_s"):
+                _shorten(request, name, SHORT_S, 86_400)
+    if isinstance(case.query, dict):
+        _shorten(case.query, "wait", PATIENCE_S, float("inf"))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _shorten(values: dict[str, Any], name: str, most: float, allowed: float) -> None:
+    given = values.get(name)
+    if isinstance(given, int | float) and most < given <= allowed:
+        values[name] = most
+
+
+@schemathesis.hook
+def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+    """Whether it is one. That an ETag is old, a key used or an event unknown, a schema does not say."""
+    if not isinstance(failure, RejectedPositiveData) or case.method == "HEAD":
+        return not isinstance(failure, RejectedPositiveData)
+    told = response.json()
+    return told["type"] not in OF_STATE and not any(words in told["detail"] for words in OTHERWISE)

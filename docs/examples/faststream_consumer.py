@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 
+import nats
 from faststream import AckPolicy, FastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
@@ -48,5 +49,21 @@ async def hear(message: NatsMessage) -> None:
     await message.ack()  # after the commit; what raises before it comes again
 
 
+app = FastStream(broker)
+
+
+@app.on_startup
+async def durable_is_there() -> None:
+    """Wait for it: while the stream is made anew it is not, and FastStream would try to make one of its own."""
+    js = (await broker.connect()).jetstream()
+    while True:
+        try:
+            await js.consumer_info("LOG", f"consumer-{NAME}")
+            return
+        except nats.errors.Error as error:
+            print(f"Again in a second: {error!r}", file=sys.stderr)
+            await asyncio.sleep(1)
+
+
 if __name__ == "__main__":
-    asyncio.run(FastStream(broker).run())
+    asyncio.run(app.run())

@@ -28,7 +28,7 @@ async def main(file: str) -> None:
     while True:
         try:
             messages = await subscription.fetch(100, timeout=1)
-        except nats.errors.TimeoutError:  # nothing new
+        except TimeoutError:  # nothing new; not always one of nats.errors
             continue
         except nats.errors.Error as error:  # the stream is being made anew, or NATS is away
             print(f"Again in a second: {error!r}", file=sys.stderr)

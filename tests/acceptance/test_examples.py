@@ -1,4 +1,5 @@
-"""Do the example programs of the documentation see each event once, whatever is killed and wiped?"""
+"""Do consumers see each event once, whatever is killed and wiped? The examples of the documentation, run as they are,
+and one that was written from its page alone. All of them live through the same story at once."""
 
 import asyncio
 import json
@@ -8,25 +9,32 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
-from tests.acceptance.running import Running, definite
-from tests.waiting import until
+from adapters.nats.api import call
+from domain.cloudevents import ALWAYS
+from tests.acceptance.reading import Reader
+from tests.acceptance.running import Running, definite, up
+from tests.waiting import until, until_told
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 FILTER = "events.v1.order.>"
-OUR_ORDERS = """
+FACTS = """
 SELECT json_agg(json_build_array(l.position, e.id) ORDER BY l.position)
 FROM postcommit.ledger l JOIN postcommit.events e ON e.id = l.event
-WHERE e.subject LIKE 'events.v1.order.%'
+WHERE e.subject LIKE $1 || '%'
 """
+DURABLE = "CONSUMER.INFO.LOG.consumer-events"
+PERSON = {"email": "ada.lovelace@example.org", "name": "Ada Lovelace"}
+BEFORE = 10  # orders, before anybody reads
 Row = list[Any]  # position, id
 
 
@@ -79,6 +87,7 @@ class Program:
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
+            self.process = None
 
     @property
     def rows(self) -> list[Row]:
@@ -89,9 +98,13 @@ class Program:
         return self.file.with_suffix(".log").read_text(errors="replace")[-2_000:]
 
 
-def consumer(service: Running, name: str) -> dict[str, str]:
+class Missing(Exception):
+    """What an example needs is not installed here."""
+
+
+def consumer(service: Running, name: str, filter: str = FILTER) -> dict[str, str]:
     """Add it by the command line, as an operator does; gives the environment of its program."""
-    arguments = ["consumers", "add", name, "--filter", FILTER, "--home", str(service.home), "--json"]
+    arguments = ["consumers", "add", name, "--filter", filter, "--home", str(service.home), "--json"]
     program = [sys.executable, "-m", "infra.cli", *arguments]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=EXAMPLES.parents[1])
     assert (done.returncode, done.stderr) == (0, "")
@@ -110,77 +123,178 @@ def faststream(service: Running, folder: Path) -> Program:
 
 def javascript(service: Running, folder: Path) -> Program:
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("There is no node and npm here: the JavaScript example was not run.")
+        raise Missing("There is no node and npm here: the JavaScript example was not run.")
     for name in ("package.json", "consumer.mjs"):
         shutil.copy(EXAMPLES / name, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=180)
     if done.returncode:
-        pytest.skip(f"npm could not get the packages: the JavaScript example was not run. {done.stderr[-300:]}")
+        raise Missing(f"npm could not get the packages: the JavaScript example was not run. {done.stderr[-300:]}")
     environ = consumer(service, "reporting")
     return Program(["node", "consumer.mjs"], folder / "reporting.ndjson", of_lines, environ, folder)
 
 
 def shell(service: Running, folder: Path) -> Program:
     if shutil.which("curl") is None:
-        pytest.skip("There is no curl here: the example for the shell was not run.")
+        raise Missing("There is no curl here: the example for the shell was not run.")
     told = service.told
     environ = {"URL": told["http"], "KEY": told["keys"]["auditor"]}
     return Program(["sh", str(EXAMPLES / "follow.sh"), "events.v1.order."], folder / "o.tsv", of_columns, environ)
 
 
-@contextmanager
-def run(program: Program) -> Iterator[Program]:
-    program.start()
-    try:
-        yield program
-    finally:
-        program.kill()
+EXAMPLES_OF = {"nats_py": nats_py, "faststream": faststream, "javascript": javascript, "shell": shell}
 
 
-@pytest.mark.parametrize("example", [nats_py, faststream, javascript, shell])
-async def test_an_example_sees_each_order_event_once_though_it_starts_late_is_killed_and_the_stream_is_wiped(
-    service: Running, tmp_path: Path, example: Callable[[Running, Path], Program]
-) -> None:
+@dataclass
+class Story:
+    """What came of it."""
+
+    programs: Mapping[str, Program | Missing]
+    readers: Mapping[str, Reader]
+    facts: Mapping[str, list[Row]]  # of the log, by the begin of their subjects
+    schemas: Mapping[str, Any]  # by their addresses, as consumers are told them
+    made_anew: int  # where a durable began again when the stream had been wiped
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with up(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def story(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return asyncio.run(lived(service, tmp_path_factory))
+
+
+async def lived(service: Running, paths: pytest.TempPathFactory) -> Story:
+    """They start late, are killed and started again, and the stream is wiped meanwhile."""
     async with service.client(timeout=10.0) as client:
-        await orders(client, f"{example.__name__}-early", 10)
-        with run(example(service, tmp_path)) as program:
-            await until(lambda: len(program.rows) >= 10, 30)
-            await orders(client, f"{example.__name__}-a", 5)
-            program.kill()
-            await orders(client, f"{example.__name__}-b", 5)
-            program.start()
-            await until(lambda: len(program.rows) >= 15, 60)
+        await orders(client, "early", BEFORE)
+        found, urls = await added(service, paths)
+        programs = [one for one in found.values() if isinstance(one, Program)]
+        readers = {name: Reader(name, url) for name, url in urls.items()}
+        try:
+            for one in (*programs, *readers.values()):
+                one.start()
+            await until(lambda: all(len(one.rows) >= BEFORE for one in programs), 60)
+            await until(lambda: all(len(one.kept) >= BEFORE for one in readers.values()), 60)
+            await killed(programs, readers)
+            await orders(client, "a", 5)
+            for one in (*programs, *readers.values()):
+                one.start()
+            await until_told(lambda: service.sql("SELECT position > 0 FROM postcommit.consumers WHERE name = 'events'"))
             service.signal(signal.SIGUSR1)  # all that NATS stores is lost
-            await orders(client, f"{example.__name__}-c", 5)
-            program.kill()
-            program.start()
-            await orders(client, f"{example.__name__}-d", 5)
-            await complete(service, program)
+            await orders(client, "b", 5)
+            await killed(programs, readers)
+            for one in (*programs, *readers.values()):
+                one.start()
+            await orders(client, "c", 5)
+            facts = await complete(service, programs, readers)
+            addresses = {told.headers["ce-dataschema"] for one in readers.values() for told in one.kept.values()}
+            schemas = {address: (await client.get(address)).json() for address in addresses}
+            async with service.nats() as nats:
+                made_anew = (await call(nats, DURABLE))["config"]["opt_start_seq"]
+        finally:
+            await killed(programs, readers)
     await service.sound(60)
+    return Story(found, readers, facts, schemas, made_anew)
 
 
-async def complete(service: Running, program: Program) -> None:
-    """Until it has every order event of the log, once; what was not acknowledged comes again after 30 s."""
-    wanted: Any = None
+async def added(
+    service: Running, paths: pytest.TempPathFactory
+) -> tuple[Mapping[str, Program | Missing], Mapping[str, str]]:
+    """The programs, and where readers connect; all are added at once, by many operators."""
+    filters = {"events": "events.v1.>", "tasks": "tasks.v1.>"}
+    folders = {name: paths.mktemp(name) for name in EXAMPLES_OF}
+    programs = [asyncio.to_thread(made, EXAMPLES_OF[name], service, folders[name]) for name in EXAMPLES_OF]
+    readers = [asyncio.to_thread(consumer, service, name, filter) for name, filter in filters.items()]
+    found, told = await asyncio.gather(asyncio.gather(*programs), asyncio.gather(*readers))
+    urls = {name: one["NATS_URL"] for name, one in zip(filters, told, strict=True)}
+    return dict(zip(EXAMPLES_OF, found, strict=True)), urls
 
-    async def all_told() -> bool:
-        nonlocal wanted
-        wanted = json.loads(await service.sql(OUR_ORDERS))
-        return bool(program.rows == wanted)
 
+def made(example: Callable[[Running, Path], Program], service: Running, folder: Path) -> Program | Missing:
+    try:
+        return example(service, folder)
+    except Missing as missing:
+        return missing
+
+
+async def killed(programs: list[Program], readers: Mapping[str, Reader]) -> None:
+    for program in programs:
+        program.kill()
+    for reader in readers.values():
+        await reader.kill()
+
+
+async def complete(service: Running, programs: list[Program], readers: Mapping[str, Reader]) -> dict[str, list[Row]]:
+    """Until everybody has what the log has, or the time is over; what was not acknowledged comes again after 30 s."""
+    begins = {"order": "events.v1.order.", "events": "events.v1.", "tasks": "tasks.v1."}
+    facts: dict[str, list[Row]] = {}
     for _ in range(600):
-        if await all_told():
+        facts = {name: json.loads(await service.sql(FACTS, begin)) for name, begin in begins.items()}
+        told = [one.rows == facts["order"] for one in programs]
+        if all(told) and all(len(one.kept) == len(facts[name]) for name, one in readers.items()):
             break
         await asyncio.sleep(0.1)
-    found = program.rows
-    missing = [row for row in wanted if row not in found]
-    assert found == wanted, f"missing: {missing}, of {len(wanted)}; it said: {program.said}"
+    return facts
+
+
+@pytest.mark.parametrize("name", EXAMPLES_OF)
+def test_an_example_sees_each_order_event_once_though_it_starts_late_is_killed_and_the_stream_is_wiped(
+    story: Story, name: str
+) -> None:
+    program, wanted = story.programs[name], story.facts["order"]
+    if isinstance(program, Missing):
+        pytest.skip(str(program))
+    missing = [row for row in wanted if row not in program.rows]
+    assert program.rows == wanted, f"missing: {missing}, of {len(wanted)}; it said: {program.said}"
+    assert len(wanted) >= 3 * 25
+
+
+@pytest.mark.parametrize("name", ["events", "tasks"])
+def test_a_consumer_written_from_the_page_alone_misses_nothing_and_keeps_nothing_twice(story: Story, name: str) -> None:
+    reader = story.readers[name]
+    assert sorted(reader.order) == [tuple(row) for row in story.facts[name]]
+    positions = {position for reader in story.readers.values() for position, _ in reader.order}
+    assert positions == set(range(1, len(positions) + 1)), "both filters together are the whole log"
+
+
+def test_what_comes_for_the_first_time_comes_in_order_and_the_sequence_of_a_thing_has_no_gap(story: Story) -> None:
+    told = list(story.readers["events"].kept.values())
+    things: dict[str, list[int]] = {}
+    for one in sorted(told, key=lambda one: one.position):
+        things.setdefault(one.headers["ce-subject"], []).append(int(one.headers["ce-sequence"]))
+    assert all(sequence == list(range(1, len(sequence) + 1)) for sequence in things.values())
+    assert len(things) > 25
+
+
+def test_every_message_is_a_whole_cloud_event_and_its_payload_fits_the_schema_that_it_names(story: Story) -> None:
+    for reader in story.readers.values():
+        for told in reader.kept.values():
+            assert {name.lower() for name in ALWAYS} <= told.headers.keys()
+            assert told.headers["ce-type"].rpartition(".v")[0].partition(".")[0] in told.headers["ce-subject"]
+            schema = story.schemas[told.headers["ce-dataschema"]]
+            assert schema["title"] == told.headers["ce-type"]
+            assert list(Draft202012Validator(schema).iter_errors(told.payload)) == []
+    assert {"account.registered.v1", "order.created.v1", "task.completed.v1", "consumer.added.v1"} <= {
+        schema["title"] for schema in story.schemas.values()
+    }
+
+
+def test_nothing_personal_is_told(story: Story) -> None:
+    told = [str(one) for reader in story.readers.values() for one in reader.kept.values()]
+    assert told and not [one for one in told if PERSON["email"] in one or PERSON["name"] in one]
+
+
+def test_a_durable_that_is_lost_with_the_stream_begins_where_its_consumer_was(story: Story) -> None:
+    assert story.made_anew > 1
 
 
 async def orders(client: httpx.AsyncClient, name: str, count: int) -> None:
     """Orders made and confirmed: three events each, sooner or later."""
-    account = (await definite(client, "/v1/accounts", {"email": "a@example.com", "name": "A"}, name))["id"]
+    account = (await definite(client, "/v1/accounts", PERSON, name))["id"]
     body = {"name": "Teapot", "price_cents": 1250, "currency": "EUR"}
     item = (await definite(client, "/v1/items", body, name))["id"]
 

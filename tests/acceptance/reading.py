@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,9 +37,11 @@ class Reader:
     async def kill(self) -> None:
         """In the midst of whatever it does; nothing is acknowledged any more."""
         assert self.running is not None
-        self.running.cancel()
-        with suppress(asyncio.CancelledError):  # another end is raised
-            await self.running
+        while not self.running.done():  # nats-py takes a cancellation for a timeout, now and then
+            self.running.cancel()
+            await asyncio.wait([self.running], timeout=0.1)
+        if not self.running.cancelled():
+            self.running.result()  # an error is raised
 
     @property
     def order(self) -> list[tuple[int, str]]:

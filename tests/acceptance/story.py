@@ -1,5 +1,5 @@
-"""Do consumers see each event once, whatever is killed and wiped? The examples of the documentation, run as they are,
-and one that was written from its page alone. All of them live through the same story at once."""
+"""Consumers that live through one story at once: the examples of the documentation, run as they are, and one that was
+written from its page alone. They start late, are killed, and the stream is wiped."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator
 
 from adapters.nats.api import call
-from domain.cloudevents import ALWAYS
 from tests.acceptance.reading import Reader
-from tests.acceptance.running import Running, definite, up
+from tests.acceptance.running import Running, definite
 from tests.waiting import until, until_told
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
@@ -157,17 +155,6 @@ class Story:
     made_anew: int  # where a durable began again when the stream had been wiped
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with up(tmp_path_factory.mktemp("service")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def story(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    return asyncio.run(lived(service, tmp_path_factory))
-
-
 async def lived(service: Running, paths: pytest.TempPathFactory) -> Story:
     """They start late, are killed and started again, and the stream is wiped meanwhile."""
     async with service.client(timeout=10.0) as client:
@@ -244,57 +231,6 @@ async def complete(service: Running, programs: list[Program], readers: Mapping[s
             break
         await asyncio.sleep(0.1)
     return facts
-
-
-@pytest.mark.parametrize("name", EXAMPLES_OF)
-def test_an_example_sees_each_order_event_once_though_it_starts_late_is_killed_and_the_stream_is_wiped(
-    story: Story, name: str
-) -> None:
-    program, wanted = story.programs[name], story.facts["order"]
-    if isinstance(program, Missing):
-        pytest.skip(str(program))
-    missing = [row for row in wanted if row not in program.rows]
-    assert program.rows == wanted, f"missing: {missing}, of {len(wanted)}; it said: {program.said}"
-    assert len(wanted) == ALL
-
-
-@pytest.mark.parametrize("name", ["events", "tasks"])
-def test_a_consumer_written_from_the_page_alone_misses_nothing_and_keeps_nothing_twice(story: Story, name: str) -> None:
-    reader = story.readers[name]
-    assert sorted(reader.order) == [tuple(row) for row in story.facts[name]]
-    positions = {position for reader in story.readers.values() for position, _ in reader.order}
-    assert positions == set(range(1, len(positions) + 1)), "both filters together are the whole log"
-
-
-def test_what_comes_for_the_first_time_comes_in_order_and_the_sequence_of_a_thing_has_no_gap(story: Story) -> None:
-    told = list(story.readers["events"].kept.values())
-    things: dict[str, list[int]] = {}
-    for one in sorted(told, key=lambda one: one.position):
-        things.setdefault(one.headers["ce-subject"], []).append(int(one.headers["ce-sequence"]))
-    assert all(sequence == list(range(1, len(sequence) + 1)) for sequence in things.values())
-    assert len(things) > 25
-
-
-def test_every_message_is_a_whole_cloud_event_and_its_payload_fits_the_schema_that_it_names(story: Story) -> None:
-    for reader in story.readers.values():
-        for told in reader.kept.values():
-            assert {name.lower() for name in ALWAYS} <= told.headers.keys()
-            assert told.headers["ce-type"].rpartition(".v")[0].partition(".")[0] in told.headers["ce-subject"]
-            schema = story.schemas[told.headers["ce-dataschema"]]
-            assert schema["title"] == told.headers["ce-type"]
-            assert list(Draft202012Validator(schema).iter_errors(told.payload)) == []
-    assert {"account.registered.v1", "order.created.v1", "task.completed.v1", "consumer.added.v1"} <= {
-        schema["title"] for schema in story.schemas.values()
-    }
-
-
-def test_nothing_personal_is_told(story: Story) -> None:
-    told = [str(one) for reader in story.readers.values() for one in reader.kept.values()]
-    assert told and not [one for one in told if PERSON["email"] in one or PERSON["name"] in one]
-
-
-def test_a_durable_that_is_lost_with_the_stream_begins_where_its_consumer_was(story: Story) -> None:
-    assert story.made_anew > 1
 
 
 async def orders(client: httpx.AsyncClient, name: str, count: int) -> None:

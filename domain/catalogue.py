@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, item, order, task
+from domain import account, item, order, rebuild, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -30,6 +30,7 @@ TYPES: dict[str, type[Event]] = {
     "order.created": order.Created,
     "order.confirmed": order.Confirmed,
     "order.recorded": order.Recorded,
+    "reader.rebuilt": rebuild.Rebuilt,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

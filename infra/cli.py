@@ -17,6 +17,8 @@ app = App(
 )
 keys_app = App(name="keys", help="Keys of the REST API.")
 app.command(keys_app)
+readers_app = App(name="readers", help="Readers: what is folded out of the log.")
+app.command(readers_app)
 
 
 @app.command
@@ -85,7 +87,7 @@ def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="")] = ()) ->
 
 @app.command
 def reader() -> int:
-    """Run the readers: they fold the log into the audit and the balance."""
+    """Run the readers: they fold the log into the audit, the balance and the analytics, and release what waits."""
     from infra.roles.reader import serve
     from infra.roles.role import run
     from infra.settings import load
@@ -150,6 +152,48 @@ def import_keys() -> int:
 
     asyncio.run(take(load().postgres, sys.stdin.buffer.read()))
     return 0
+
+
+@readers_app.command(name="list")
+def list_readers(*, home: Path | None = None, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+    """List the readers: how far each is in the log, how far behind, and how many rows it has written.
+
+    Parameters
+    ----------
+    home: The directory of `postcommit up`; without it the settings say where Postgres is.
+    as_json: One JSON document instead of a table.
+    """
+    import asyncio
+
+    from infra.readers import list_readers as tell
+
+    return asyncio.run(tell(home, as_json))
+
+
+@readers_app.command(name="rebuild")
+def rebuild_reader(
+    name: str,
+    /,
+    *,
+    home: Path | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Fold the log anew beside a reader's rows, tell which differ, and mend those. Needs POSTCOMMIT_POSTGRES_OWNER.
+    Exit code 0 where none differed, 1 where some did.
+
+    Parameters
+    ----------
+    name: audit, balance or analytics.
+    home: The directory of `postcommit up`; without it the settings say where Postgres is.
+    dry_run: Only compare; this needs no owner.
+    as_json: One JSON document instead of a line for each row.
+    """
+    import asyncio
+
+    from infra.readers import rebuild
+
+    return asyncio.run(rebuild(name, home, dry_run, as_json))
 
 
 def main() -> None:

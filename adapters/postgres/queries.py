@@ -16,6 +16,7 @@ from adapters.postgres.lane import Full, Lane
 from adapters.postgres.ledger import epoch, head
 from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
+from domain.charts import Figure
 from domain.log import Answer, Overloaded, Recorded
 from domain.outcome import Progress
 from domain.task import Status, Task
@@ -123,6 +124,13 @@ class PostgresQueries:
         for column, value in ((audit.c.subject, subject), (audit.c.actor, actor)):
             query = query.where(column == value) if value is not None else query
         return [audits.Line(**row) for row in await self._rows(query.order_by(audit.c.position).limit(limit))]
+
+    async def figures(self, per: str, first: datetime, last: datetime, kind: str | None) -> tuple[int, list[Figure]]:
+        """The position of the analytics, and the sums of the buckets that begin from `first` to `last`, and of all."""
+        rows = await self._database.fetch("read_figures", per, first, last, kind)
+        told = [Figure(**{**row, "value": int(row["value"])}) for row in rows]
+        [position] = [one.value for one in told if one.figure == "position"]
+        return position, [one for one in told if one.figure != "position"]
 
     async def balance(self) -> Balance:
         [row] = await self._database.fetch("count_balance")

@@ -12,6 +12,7 @@ import pytest
 
 from infra.exits import AWAY, REFUSED, Refused
 from infra.keys import parse
+from infra.readers import Bar
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"
@@ -83,7 +84,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path, options: list[str]) ->
     assert ran("up", "--home", str(home), "--port", "0", *options) == (REFUSED, "", said)
 
 
-@pytest.mark.parametrize("command", ["check", "migrate", "keys import"])
+@pytest.mark.parametrize("command", ["check", "migrate", "keys import", "readers list", "readers rebuild audit"])
 def test_a_postgres_that_is_away_is_no_broken_invariant(command: str) -> None:
     said = f"Postgres at postgresql://me:***@{NOBODY}/x does not answer: {FAILED}.\n"
     given = '{"client": "secret"}'
@@ -94,6 +95,17 @@ def test_a_postgres_that_is_away_is_no_broken_invariant(command: str) -> None:
 def test_check_says_where_nothing_runs(tmp_path: Path) -> None:
     said = f"Nothing runs on {tmp_path}: there is no {tmp_path / 'run.json'}.\n"
     assert ran("check", "--home", str(tmp_path)) == (REFUSED, "", said)
+
+
+def test_a_bar_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Bar("audit").told(1, 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bar = Bar("audit")
+    bar.told(1_000, 2_000)
+    bar.end()
+    out, said = capsys.readouterr()
+    assert (out, said) == ("", f"\raudit [{'█' * 20}{' ' * 20}] 1,000 of 2,000\n")
 
 
 KEYS: list[tuple[str, str]] = [

@@ -5,6 +5,7 @@ from litestar.datastructures import State
 
 from adapters.http import (
     accounts,
+    analytics,
     audit,
     balance,
     changes,
@@ -55,6 +56,7 @@ ROUTES = (
     events.list_events,
     events.stream_events,
     audit.list_audit,
+    analytics.see_analytics,
     balance.balance,
     docs.see_openapi,
     docs.see_docs,

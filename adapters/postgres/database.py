@@ -105,7 +105,8 @@ def engine_of(
     """SQLAlchemy's engine over `connect`: its own way would hand every parameter of the address to asyncpg.connect() as
     an argument, sslmode among them, which is none."""
     creator = partial(connect, dsn, settings, command_timeout_s)
-    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
+    as_text = {"json_serializer": _as_it_is, "json_deserializer": _as_it_is}
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **as_text, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,6 @@ class Database:
             max_overflow=0,
             pool_timeout=2.0,
             pool_use_lifo=True,
-            json_serializer=_as_it_is,
-            json_deserializer=_as_it_is,
         )
 
     @asynccontextmanager

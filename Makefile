@@ -49,9 +49,9 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 
 files: $(READY) ## write infra/deploy/nats.conf and postgres.sql anew
 	@$(BIN)/python -m infra.deploy.files
+
 fuzz: $(READY) ## the API against its own description, for MINUTES=30
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
-
 
 clean: ## forget the environment
 	rm -rf $(VENV) build *.egg-info

@@ -64,6 +64,9 @@ def _as_it_is(value: str) -> str:
     return value
 
 
+JSON_AS_TEXT: dict[str, Any] = {"json_serializer": _as_it_is, "json_deserializer": _as_it_is}
+
+
 @cache
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql`."""
@@ -105,8 +108,7 @@ def engine_of(
     """SQLAlchemy's engine over `connect`: its own way would hand every parameter of the address to asyncpg.connect() as
     an argument, sslmode among them, which is none."""
     creator = partial(connect, dsn, settings, command_timeout_s)
-    as_text = {"json_serializer": _as_it_is, "json_deserializer": _as_it_is}
-    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **as_text, **options)
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Database:
             max_overflow=0,
             pool_timeout=2.0,
             pool_use_lifo=True,
+            **JSON_AS_TEXT,
         )
 
     @asynccontextmanager

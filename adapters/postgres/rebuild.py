@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from adapters.postgres.database import engine_of
+from adapters.postgres.database import JSON_AS_TEXT, engine_of
 from adapters.postgres.readers import FOLDS, Fold, following
 from adapters.postgres.tables import SCHEMA, cursors
 
@@ -59,7 +59,7 @@ class Difference:
 async def session(dsn: str, name: str) -> AsyncIterator[AsyncConnection]:
     """One connection, on which statements may take their time; whoever uses it commits. Raises the driver's errors."""
     settings = LIMITS | {"application_name": name}
-    engine = engine_of(dsn, settings, poolclass=NullPool)
+    engine = engine_of(dsn, settings, poolclass=NullPool, **JSON_AS_TEXT)
     try:
         async with engine.connect() as connection:
             yield connection

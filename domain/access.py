@@ -15,7 +15,7 @@ class Right(StrEnum):
     WRITE = "write"  # accounts, tasks, their cancelling and retrying
     READ_TASKS = "read tasks"
     READ_ACCOUNTS = "read accounts"
-    READ_LOG = "read the log"  # and the audit trail, and the balance
+    READ_LOG = "read the log"  # and what readers make of it: audit, analytics, balance
     READ_MAIL = "read mail"
 
 

@@ -7,6 +7,8 @@ from typing import assert_never
 from domain import task
 from domain.log import Event, Recorded
 
+NAMES = ("accepted", "complete", "failed", "cancelled")
+
 
 def counts(recorded: Iterable[Recorded]) -> Counter[str]:
     """What the facts add to each count."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, item, key, order, task
+from domain import account, consumer, item, key, order, rebuild, task
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -35,6 +35,7 @@ TYPES: dict[str, type[Event]] = {
     "key.issued": key.Issued,
     "key.rotated": key.Rotated,
     "key.revoked": key.Revoked,
+    "reader.rebuilt": rebuild.Rebuilt,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain import account, consumer, item, key, order, task
+from domain import account, consumer, item, key, order, rebuild, task
 from domain.record import Record
 from domain.task import Task
 
-Event = task.Event | account.Event | consumer.Event | item.Event | key.Event | order.Event
+Event = task.Event | account.Event | consumer.Event | item.Event | key.Event | order.Event | rebuild.Event
 
 
 def stream_of(category: str, id: UUID) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from infra.commands import consumers, events, keys, tasks
+from infra.commands import consumers, events, keys, readers, tasks
 from infra.commands.completion import Shell, script
 from infra.commands.options import Home, Json
 from infra.exits import told
@@ -24,7 +24,7 @@ app = App(
     help="Runs what happens after the commit: no task is lost, every result can be asked for.",
     version=version,
 )
-for group in (tasks.app, events.app, consumers.app, keys.app):
+for group in (tasks.app, events.app, consumers.app, readers.app, keys.app):
     app.command(group)
 
 
@@ -100,7 +100,7 @@ def worker(*, queue: Annotated[tuple[str, ...], Parameter(negative="", show_defa
 
 @app.command
 def reader() -> int:
-    """Run the readers: they fold the log into the audit and the balance."""
+    """Run the readers: they fold the log into the audit, the balance and the analytics, and release what waits."""
     from infra.roles.reader import serve
     from infra.roles.role import run
     from infra.settings import load

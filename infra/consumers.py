@@ -20,6 +20,7 @@ from domain import compose, consumer
 from domain.consumer import Consumer, Event
 from domain.log import Conflict, Entry, Meta, stream_of
 from infra import asking
+from infra.actor import actor
 from infra.app import QUEUES
 from infra.clock import Clock
 from infra.embedded import consumers as passwords
@@ -27,7 +28,6 @@ from infra.embedded import nats
 from infra.embedded.home import Home, opened
 from infra.embedded.reload import let_in, reload
 from infra.exits import Conflicting, Misused, NotFound
-from infra.keys import actor
 from infra.migrate import require
 from infra.settings import load
 

@@ -1,7 +1,5 @@
 """What `postcommit keys` does: decided as every story is, and written with its fact in one transaction."""
 
-import os
-import pwd
 import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,6 +15,7 @@ from domain.access import Scope
 from domain.key import Key
 from domain.log import Conflict, Fact, Meta, stream_of
 from infra import asking
+from infra.actor import actor
 from infra.clock import Clock
 from infra.exits import Conflicting, Misused, NotFound, Refused
 from infra.migrate import require
@@ -137,11 +136,3 @@ async def _desk(dsn: str) -> AsyncIterator[Desk]:
 def new_secret() -> str:
     """256 random bits."""
     return f"pc_{secrets.token_urlsafe(32)}"
-
-
-def actor() -> str:
-    """Whose hands are at the keyboard, as the audit tells it."""
-    try:
-        return f"cli/{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:  # a container's user has no name
-        return f"cli/{os.getuid()}"

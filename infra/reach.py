@@ -30,6 +30,14 @@ def servers(home: Path | None) -> tuple[str, str]:
     return run["postgres"], run["nats"]
 
 
+def owner(home: Path | None) -> str:
+    """The address of Postgres for the schema's owner."""
+    if home is None:
+        settings = load()
+        return settings.postgres_owner or settings.postgres
+    return str(run_of(home)["postgres_owner"])
+
+
 def api(home: Path | None) -> tuple[str, str]:
     """The address of the REST API, and a key: the operator's of the home, else that of the settings."""
     if home is None:

@@ -17,6 +17,13 @@ from tests.servers import Choice, Elsewhere, choice, containers, engine_answers,
 NUMBERS = count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two halves may run at once (`-n 2 --dist loadgroup`): the acceptance tests, which mostly wait, and all others."""
+    for item in items:
+        half = "acceptance" if "acceptance" in item.path.parts else "others"
+        item.add_marker(pytest.mark.xdist_group(half))
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers | Elsewhere]:
     """Postgres and NATS, as tests/servers.py chooses them; the database `postcommit` has the schema and is a template

@@ -5,6 +5,7 @@ from litestar.datastructures import State
 
 from adapters.http import (
     accounts,
+    analytics,
     audit,
     balance,
     changes,
@@ -56,6 +57,7 @@ ROUTES = (
     events.list_events,
     events.stream_events,
     audit.list_audit,
+    analytics.see_analytics,
     balance.balance,
     contract.list_schemas,
     contract.see_schema,

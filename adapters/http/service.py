@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain import audit
 from domain.access import Key
+from domain.charts import Figure
 from domain.kind import AnyKind
 from domain.log import Answer, Log, Recorded
 from domain.task import Task
@@ -54,6 +55,11 @@ class Queries(Protocol):
         """How far readers are; HEAD is always told, whoever is asked for."""
 
     async def audit(self, wanted: audit.Wanted) -> Sequence[audit.Line]: ...
+
+    async def figures(
+        self, per: str, first: datetime, last: datetime, kind: str | None
+    ) -> tuple[int, Sequence[Figure]]:
+        """The reader's position, and the sums of the buckets that begin from `first` to `last`, and of all of them."""
 
     async def balance(self) -> Balance: ...
 

@@ -14,6 +14,8 @@ from domain.task import CancelRequest, Status, Task
 
 ENCODER = msgspec.json.Encoder()
 META = msgspec.json.Decoder(Meta)
+UNREADABLE = (catalogue.UnknownEvent, ValueError, RecursionError, LookupError, TypeError, AttributeError)
+"""What decoding raises where something came in by no door of ours; msgspec's errors are ValueErrors."""
 Row = Any  # a row of asyncpg or of SQLAlchemy: read by column name
 
 

@@ -64,6 +64,9 @@ def _as_it_is(value: str) -> str:
     return value
 
 
+JSON_AS_TEXT: dict[str, Any] = {"json_serializer": _as_it_is, "json_deserializer": _as_it_is}
+
+
 @cache
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql`."""
@@ -131,8 +134,7 @@ class Database:
             max_overflow=0,
             pool_timeout=2.0,
             pool_use_lifo=True,
-            json_serializer=_as_it_is,
-            json_deserializer=_as_it_is,
+            **JSON_AS_TEXT,
         )
 
     @asynccontextmanager

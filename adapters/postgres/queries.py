@@ -17,6 +17,7 @@ from adapters.postgres.ledger import epoch, head
 from adapters.postgres.readers import audited
 from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
+from domain.charts import Figure
 from domain.log import Answer, Overloaded, Recorded
 from domain.outcome import Progress
 from domain.task import Status, Task
@@ -133,6 +134,13 @@ class PostgresQueries:
             last = select(table.position).where(table.at < wanted.until + SKEW).order_by(table.at.desc()).limit(1)
             query = query.where(table.at < wanted.until, table.position <= last.scalar_subquery() + MANY)
         return [audited(row) for row in await self._rows(query.order_by(table.position).limit(wanted.limit))]
+
+    async def figures(self, per: str, first: datetime, last: datetime, kind: str | None) -> tuple[int, list[Figure]]:
+        """The position of the analytics, and the sums of the buckets that begin from `first` to `last`, and of all."""
+        rows = await self._database.fetch("read_figures", per, first, last, kind)
+        told = [Figure(**{**row, "value": int(row["value"])}) for row in rows]
+        [position] = [one.value for one in told if one.figure == "position"]
+        return position, [one for one in told if one.figure != "position"]
 
     async def balance(self) -> Balance:
         [row] = await self._database.fetch("count_balance")

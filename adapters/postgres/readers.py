@@ -1,26 +1,39 @@
 """Readers: what a fold of the log writes, and its cursor, in one transaction. Applying a fact twice is impossible."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
 
 import asyncpg
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Table, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres import codec
 from adapters.postgres.database import Database, statement
-from adapters.postgres.tables import audit, balance, cursors
+from adapters.postgres.tables import analytics, audit, balance, cursors
 from domain import audit as audits
 from domain import balance as balances
+from domain import figures
 from domain.log import Recorded
 
-Apply = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
+Apply: TypeAlias = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
 
 
-async def apply_audit(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A pure fold of the log into a table; `apply` writes into that table, or into one that was made like it."""
+
+    table: Table
+    apply: Callable[[AsyncConnection, Sequence[Recorded], Table], Awaitable[None]]
+    first: tuple[Mapping[str, Any], ...] = ()  # the rows before the first fact
+
+
+async def apply_audit(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
     lines = [audits.line(one) for one in recorded]
-    await connection.execute(audit.insert(), [_row(line) for line in lines])
+    await connection.execute(table.insert(), [_row(line) for line in lines])
 
 
 def _row(line: audits.Line) -> dict[str, object]:
@@ -34,14 +47,50 @@ def audited(row: Any) -> audits.Line:
     return audits.Line(**{**row, **values})
 
 
-async def apply_balance(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
+async def apply_balance(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
     for name, more in sorted(balances.counts(recorded).items()):
-        await connection.execute(balance.update().where(balance.c.name == name).values(count=balance.c.count + more))
+        await connection.execute(table.update().where(table.c.name == name).values(count=table.c.count + more))
 
 
-APPLY: dict[str, Apply] = {"audit": apply_audit, "balance": apply_balance}
+async def apply_analytics(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
+    """One statement, and before it one where attempts end that began in an earlier step."""
+    more = figures.fold(recorded, await _running(connection, figures.began_before(recorded)))
+    if more:
+        keys = sorted(more)
+        values = {name: [getattr(key, name) for key in keys] for name in figures.Key._fields}
+        await connection.execute(_add(table), values | {"value": [more[key] for key in keys]})
+
+
+async def _running(connection: AsyncConnection, ended: Mapping[str, int]) -> dict[str, datetime]:
+    """When the attempts began that end at these versions of their streams. The log itself knows, so a fold that begins
+    anywhere gives the same."""
+    if not ended:
+        return {}
+    raw = await driver_of(connection)
+    rows = await raw.fetch(statement("find_running"), list(ended), list(ended.values()))
+    return {row["stream"]: row["at"] for row in rows}
+
+
+def _add(table: Table) -> Any:
+    types = {one.name: one.type for one in table.columns}
+    more = (
+        func.unnest(*(bindparam(name, type_=ARRAY(type)) for name, type in types.items()))
+        .table_valued(*(column(name, type) for name, type in types.items()), name="more")
+        .render_derived()
+    )
+    added = insert(table).from_select(list(types), select(*more.c))
+    return added.on_conflict_do_update(
+        index_elements=list(figures.Key._fields), set_={"value": table.c.value + added.excluded.value}
+    )
+
+
+FOLDS: dict[str, Fold] = {
+    "audit": Fold(audit, apply_audit),
+    "balance": Fold(balance, apply_balance, tuple({"name": name, "count": 0} for name in balances.NAMES)),
+    "analytics": Fold(analytics, apply_analytics),
+}
 RELEASE = "release"
-READERS = (*APPLY, RELEASE)
+READERS = (*FOLDS, RELEASE)
 
 
 async def step(database: Database, name: str, apply: Apply | None = None, limit: int = 500) -> int:
@@ -52,13 +101,21 @@ async def step(database: Database, name: str, apply: Apply | None = None, limit:
     async with database.core() as connection:
         query = select(cursors.c.position).where(cursors.c.name == name).with_for_update()
         position = (await connection.execute(query)).scalar_one()
-        raw = await driver_of(connection)
-        recorded = [codec.recorded(row) for row in await raw.fetch(statement("read_ledger"), position, limit)]
+        recorded = await following(connection, position, limit)
         if recorded:
-            await (apply or APPLY[name])(connection, recorded)
+            if apply is not None:
+                await apply(connection, recorded)
+            else:
+                await FOLDS[name].apply(connection, recorded, FOLDS[name].table)
             moved = cursors.update().where(cursors.c.name == name)
             await connection.execute(moved.values(position=recorded[-1].position, at=func.clock_timestamp()))
     return len(recorded)
+
+
+async def following(connection: AsyncConnection, position: int, limit: int) -> Sequence[Recorded]:
+    """The facts after a position, at most `limit`, fewer where they are large. Raises UnknownEvent."""
+    raw = await driver_of(connection)
+    return [codec.recorded(row) for row in await raw.fetch(statement("read_ledger"), position, limit)]
 
 
 async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -254,4 +255,18 @@ consumers = Table(  # programs outside that read the stream, each with a durable
     _at("removed_at"),
     PrimaryKeyConstraint("name", name="consumers_name"),
     CheckConstraint(f"filter ~ '{FILTER}'", name="consumers_filter_of_tokens"),
+)
+
+analytics = Table(  # a reader's: sums by the hour and by the day, see domain.figures
+    "analytics",
+    metadata,
+    Column("per", Text, nullable=False),
+    _at("begins_at", nullable=False),
+    Column("figure", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("bucket", Integer, nullable=False),
+    Column("value", Numeric(38, 0), nullable=False),  # the cents of an hour may be more than a bigint holds
+    PrimaryKeyConstraint("per", "begins_at", "figure", "label", "bucket", name="analytics_key"),
+    CheckConstraint("per IN ('hour', 'day')", name="analytics_per_known"),
+    postgresql_with={"fillfactor": "50"},
 )

@@ -27,7 +27,7 @@ async def _sleep(seconds: float, job: Job) -> None:
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while (gone := loop.time() - begin) < seconds:
-        job.report(gone, seconds, "s")
+        job.report(round(gone, 3), seconds, "s")
         await asyncio.sleep(min(STEP_S, seconds - gone))
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import select
 
 from adapters.postgres import codec
+from adapters.postgres.codec import UNREADABLE
 from adapters.postgres.database import Database
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.readers import audited
@@ -15,13 +16,11 @@ from adapters.postgres.tables import audit, cursors, tasks
 from adapters.postgres.tasks import PostgresTasks
 from domain import audit as audits
 from domain import task
-from domain.catalogue import UnknownEvent
 from domain.log import stream_of
 from domain.task import Status, Task
+from infra.rebuild import Unfoldable, compared
 
 CHUNK = 500  # short statements: no snapshot stays open
-UNREADABLE = (UnknownEvent, ValueError, RecursionError, LookupError, TypeError, AttributeError)
-"""What decoding raises where something came in by no door of ours; msgspec's errors are ValueErrors."""
 
 
 async def rows_differing_from_their_streams(database: Database) -> AsyncGenerator[str, None]:
@@ -64,6 +63,19 @@ async def audit_differing_from_the_log(database: Database) -> AsyncGenerator[str
             if wrong := _unlike(lines.get(fact["position"]), fact):
                 yield f"audit at position {fact['position']}: {wrong}"
         after = facts[-1]["position"]
+
+
+async def reader_differing_from_the_log(database: Database, name: str) -> AsyncGenerator[str, None]:
+    """The rows of a reader that are not the fold of the log, as sentences; it is folded in Postgres, beside them."""
+    try:
+        verdict = await compared(database.dsn, name)
+    except Unfoldable as error:
+        yield str(error)
+        return
+    for difference in verdict.named:
+        yield str(difference)
+    if verdict.differences > len(verdict.named):
+        yield f"and {verdict.differences - len(verdict.named)} others"
 
 
 async def _audit(database: Database, positions: Sequence[int]) -> dict[int, audits.Line]:

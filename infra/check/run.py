@@ -36,6 +36,8 @@ async def check(database: Database, nats_url: str | None) -> AsyncIterator[Findi
         yield _finding(name, [str(row[0]) for row in rows])
     yield _finding("row = fold of its stream", await _first(folds.rows_differing_from_their_streams(database)))
     yield _finding("audit = fold of the log", await _first(folds.audit_differing_from_the_log(database)))
+    figures = folds.reader_differing_from_the_log(database, "analytics")
+    yield _finding("analytics = fold of the log", await _first(figures))
     found = await PostgresQueries(database).balance()
     yield Finding("the balance has difference 0", [] if found.difference == 0 else [str(found)])
     if nats_url:

@@ -6,14 +6,18 @@ import httpx
 
 from infra.demo.telling import ended, need, say, title
 
-LAMP = {"name": "Lamp", "price_cents": 4_900, "currency": "EUR"}
+PRICE_CENTS = 4_900
+LAMP = {"name": "Lamp", "price_cents": PRICE_CENTS, "currency": "EUR"}
+QUANTITY = 2
+TOTAL_CENTS = QUANTITY * PRICE_CENTS
+CHAIN = ("email_order_confirmation", "warehouse_notify", "analytics_record")
 
 
 async def order(client: httpx.AsyncClient) -> None:
     title("2. An order: three tasks, strictly one after the other")
     account = await _made(client, "/v1/accounts", {"email": "grace@example.com", "name": "Grace"})
     lamp = await _made(client, "/v1/items", LAMP)
-    lines = [{"item": lamp["id"], "quantity": 2}]
+    lines = [{"item": lamp["id"], "quantity": QUANTITY}]
     made = await _made(client, "/v1/orders", {"account": account["id"], "lines": lines})
     answer = await client.post(f"/v1/orders/{made['id']}/confirm")
     say(f"   POST /v1/orders/{made['id']}/confirm → {answer.status_code}")

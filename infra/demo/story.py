@@ -11,11 +11,13 @@ import asyncpg
 import httpx
 
 from infra.demo import shop
+from infra.demo.figures import figures
 from infra.demo.service import Service, started
 from infra.demo.telling import Broken, ended, need, say, title, until
 
 PROBES = 20
 LEASE_S = "3"
+SENT = {"email_welcome": 2, **dict.fromkeys(shop.CHAIN, 1), "probe": 2 * PROBES + 1}  # tasks, by kind
 
 
 def demo() -> int:
@@ -42,6 +44,7 @@ async def story(service: Service) -> None:
         await kill_a_worker(client, service)
         await lose_nats(client, service)
         await in_your_own_transaction(client, service)
+        await figures(client, signups=2, orders=1, cents=shop.TOTAL_CENTS, tasks=SENT)
         await balance(client)
 
 
@@ -107,7 +110,7 @@ async def in_your_own_transaction(client: httpx.AsyncClient, service: Service) -
 
 
 async def balance(client: httpx.AsyncClient) -> None:
-    title("7. The balance: what was accepted is accounted for")
+    title("8. The balance: what was accepted is accounted for")
     counted = (await client.get("/v1/balance")).json()
     need(counted["difference"] == 0, f"the balance is {counted}")
     say(

@@ -14,7 +14,7 @@ from adapters.nats.broker import Link, on_bell
 from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.postgres import readers
 from adapters.postgres.database import TRANSIENT, Database
-from adapters.postgres.readers import APPLY, READERS, RELEASE, driver_of
+from adapters.postgres.readers import FOLDS, READERS, RELEASE, driver_of
 from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
 from domain.log import Recorded
@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
     link.open()
     try:
         clock = Clock()
-        steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in APPLY}
+        steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in FOLDS}
         steps[RELEASE] = partial(release, lasting, link, clock)
         loops = [read(name, step, bells[name], clock, TRANSIENT) for name, step in steps.items()]
         await until_stopped(together(require_nats(link), *loops))

@@ -42,7 +42,7 @@ END $$
 FIRST = "(SELECT id FROM postcommit.tasks ORDER BY id LIMIT 1)"
 STREAM = f"'task-' || {FIRST}"
 DEEP = '{"payload": ' + "[" * 1_000 + "]" * 1_000 + "}"
-UNREADABLE = {"row = fold of its stream", "audit = fold of the log"}
+UNREADABLE = {"row = fold of its stream", "audit = fold of the log", "analytics = fold of the log"}
 COLUMNS = "stream, version, name, name_version, at, subject, data, personal, meta"
 NEXT = "(SELECT max(position) + 1 FROM postcommit.ledger)"
 
@@ -157,6 +157,10 @@ DAMAGES = {
     "a line of the audit was changed": (
         "UPDATE postcommit.audit SET actor = 'nobody' WHERE position = 2",
         {"audit = fold of the log"},
+    ),
+    "a figure of the analytics is wrong": (
+        "UPDATE postcommit.analytics SET value = value + 1 WHERE per = 'hour' AND figure = 'complete'",
+        {"analytics = fold of the log"},
     ),
     "a count is wrong": (
         "UPDATE postcommit.balance SET count = count + 1 WHERE name = 'accepted'",

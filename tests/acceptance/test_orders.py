@@ -36,6 +36,7 @@ async def test_orders_confirmed_under_kill_9_run_their_chains_in_order_and_count
             reached = {"after_position": lines[-1]["position"]}
             assert (await client.get("/v1/audit", params=reached)).status_code == 200
             audit = await _everything(client, "/v1/audit")
+            counted = (await client.get("/v1/analytics?per=day", params=reached)).raise_for_status().json()["totals"]
             notices = await _notices(client)
     by_id = {task["id"]: task for task in tasks}
     place = {(line["stream"], line["name"]): line["position"] for line in lines}
@@ -50,6 +51,8 @@ async def test_orders_confirmed_under_kill_9_run_their_chains_in_order_and_count
     assert set(orders_told.values()) == {1} and len(orders_told) == count
     recorded = [line["data"]["total_cents"] for line in lines if line["name"] == "order.recorded"]
     assert len(recorded) == count and sum(recorded) == sum(order["total_cents"] for order in orders)
+    assert (counted["orders"], counted["orders_recorded"], counted["revenue"]) == (count, count, {"EUR": sum(recorded)})
+    assert {kind: counted["tasks"][kind]["complete"] for kind in CHAIN} == dict.fromkeys(CHAIN, count)
     actions = Counter((line["subject"], line["action"]) for line in audit if line["subject"].startswith("order-"))
     steps = ("order.created", "order.confirmed", "order.recorded")
     assert actions == {(f"order-{order['id']}", step): 1 for order in orders for step in steps}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, consumer, item, key, order, task
+from domain import account, catalogue, consumer, item, key, order, rebuild, task
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
 from domain.task import ENDED, Status, Task
@@ -165,6 +165,9 @@ events: dict[Any, st.SearchStrategy[Event]] = {
     key.Issued: st.builds(key.Issued, name=texts, scope=texts),
     key.Rotated: st.builds(key.Rotated, grace_s=numbers),
     key.Revoked: st.builds(key.Revoked),
+    rebuild.Rebuilt: st.builds(
+        rebuild.Rebuilt, name=texts, position=st.integers(min_value=0), differences=st.integers(min_value=0)
+    ),
 }
 
 

@@ -83,7 +83,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path, options: list[str]) ->
     assert ran("up", "--home", str(home), "--port", "0", *options) == (REFUSED, "", said)
 
 
-@pytest.mark.parametrize("command", ["check", "migrate", "keys import"])
+@pytest.mark.parametrize("command", ["check", "migrate", "keys import", "readers list", "readers rebuild audit"])
 def test_a_postgres_that_is_away_is_no_broken_invariant(command: str) -> None:
     said = f"Postgres at postgresql://me:***@{NOBODY}/x does not answer: {FAILED}.\n"
     given = '{"client": "secret"}'

@@ -18,6 +18,7 @@ OTHERWISE = (  # what the state, an index or a setting decides
     "of an earlier page of this list",
     "No index serves it alone",
     "The field /notify is wrong",
+    "The parameter until is wrong",
 )
 
 TEXTS = {  # what matches a pattern that looks ahead; schemathesis would search for a minute, in vain

@@ -17,6 +17,7 @@ from tests.servers import Choice, Elsewhere, choice, containers, engine_answers,
 NUMBERS = count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two halves may run at once (`-n 2 --dist loadgroup`): the acceptance tests, which mostly wait, and all others."""
     for item in items:

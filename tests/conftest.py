@@ -9,6 +9,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.embedded.servers import Servers, start_servers
 from infra.migrate import upgrade
@@ -17,11 +19,15 @@ from tests.servers import Choice, Elsewhere, choice, containers, engine_answers,
 NUMBERS = count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two halves may run at once (`-n 2 --dist loadgroup`): the acceptance tests, which mostly wait, and all others."""
-    for item in items:
-        half = "acceptance" if "acceptance" in item.path.parts else "others"
-        item.add_marker(pytest.mark.xdist_group(half))
+class Halves(LoadScopeScheduling):  # type: ignore[misc]
+    """With `-n 2` the tests run in two halves at once: the acceptance tests, which mostly wait, and all others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "acceptance" if nodeid.startswith("tests/acceptance/") else "others"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
+    return Halves(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -109,6 +109,7 @@ class Mirror:
     failures: tuple[type[Exception], ...]
     say: Callable[..., None]  # ("mirror.refilled", first=…)
     made: Callable[[], Awaitable[None]]  # the stream is new: its consumers are gone
+    told: Callable[[Sequence[Line]], None] = lambda lines: None  # what the stream has acknowledged
     last: int | None = None  # acknowledged by the stream; None: ask it
     _failed: int = field(default=0)
 
@@ -128,6 +129,7 @@ class Mirror:
             self.say("mirror.failed", error=str(error), in_a_row=self._failed)
             raise
         self._failed = 0
+        self.told(lines)
         self.last = lines[-1].position
         await self.ledger.reached(self.last)
         return len(lines)

@@ -1,6 +1,7 @@
 """What is told of the log and of its tables: the answers to questions, in the shapes in which they leave the house."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Raw
@@ -56,6 +57,14 @@ class Line(Record, frozen=True):
     data: Raw
     personal: Raw | None
     meta: Raw
+
+
+class Gauge(NamedTuple):
+    """One number of the database as it is now, for an operator's eyes."""
+
+    name: str
+    labels: tuple[str, ...]
+    value: float
 
 
 class Balance(Record, frozen=True):

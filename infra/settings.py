@@ -28,6 +28,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_max_bytes": (0, 10**15),
     "nats_max_age_s": (0, 3 * 10**9),
     "port": (0, 65_535),
+    "metrics_port": (0, 65_535),
     "slots": (1, 10_000),
     "lease_s": (1, 86_400),
     "heartbeat_s": (0.5, 43_200),
@@ -61,6 +62,7 @@ class Settings:
     nats_replicas: int = 1  # of the stream LOG
     nats_max_bytes: int = 2 * 1024**3  # of the stream LOG; the oldest messages go first; 0: no limit
     nats_max_age_s: float = 7 * 86_400.0  # 0: no limit
+    metrics_port: int = 0  # of relay, worker and reader, on `host`; 0: none. The API tells at GET /metrics
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = ""  # where others reach the REST API; empty: http://<host>:<port>

@@ -18,6 +18,7 @@ from adapters.http import (
     items,
     listing,
     mail,
+    metrics,
     notices,
     orders,
     tasks,
@@ -34,6 +35,7 @@ from adapters.http.service import Service
 ROUTES = (
     health.live,
     health.ready,
+    metrics.see_metrics,
     accounts.register,
     accounts.list_accounts,
     accounts.see,
@@ -75,7 +77,13 @@ def create_app(service: Service) -> Litestar:
     routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
     return Litestar(
         route_handlers=[options(routes), *routes],
-        state=State({"desk": desk_for(service), docs.MANUAL: docs.manual(routes, service.kinds)}),
+        state=State(
+            {
+                "desk": desk_for(service),
+                docs.MANUAL: docs.manual(routes, service.kinds),
+                metrics.METRICS: metrics.Metrics(service),
+            }
+        ),
         guards=[Guard(service.find_key), well_asked],
         exception_handlers={Exception: tell(service.problems)},
         before_send=[echo_request_id],

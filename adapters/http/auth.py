@@ -23,6 +23,10 @@ def needs(right: Right) -> dict[str, Any]:
     return {RIGHT: right}
 
 
+PATIENT = {"patient": True}
+"""The `opt` of a route that believes a key which was good when Postgres last answered, for as long as it does not."""
+
+
 class Guard:
     """Finds the key by its hash, and remembers it for a while. Unknown keys are not remembered."""
 
@@ -35,20 +39,27 @@ class Guard:
         right = handler.opt.get(RIGHT)
         if right is None:
             return
-        key = await self._key(_secret(connection))
+        key = await self._key(_secret(connection), patient="patient" in handler.opt)
         if not key.may(right):
             raise Problem("forbidden", f"The key {key.name!r} has the scope {key.scope}, which may not {right}.")
         connection.scope["user"] = key
 
-    async def _key(self, secret: str) -> Key:
+    async def _key(self, secret: str, patient: bool) -> Key:
         hash = sha256(secret.encode()).digest()
-        until, key = self._known.get(hash, (0.0, None))
-        if key is None or until < time.monotonic():
+        until, known = self._known.get(hash, (0.0, None))
+        if known is not None and until >= time.monotonic():
+            return known
+        try:
+            found = await self._find(hash)
+        except Exception:
+            if patient and known is not None:
+                return known
+            raise
+        if found is None:
             self._known.pop(hash, None)
-            if (key := await self._find(hash)) is None:
-                raise Problem("unauthorized", "This key is unknown, or was revoked.")
-            self._remember(hash, key)
-        return key
+            raise Problem("unauthorized", "This key is unknown, or was revoked.")
+        self._remember(hash, found)
+        return found
 
     def _remember(self, hash: bytes, key: Key) -> None:
         if len(self._known) >= MOST_REMEMBERED:

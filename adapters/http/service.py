@@ -15,7 +15,7 @@ from domain.charts import Figure
 from domain.kind import AnyKind
 from domain.log import Answer, Log, Recorded
 from domain.task import Task
-from domain.views import Balance, Glance, Line, Seen, Wanted
+from domain.views import Balance, Gauge, Glance, Line, Seen, Wanted
 
 
 class Queries(Protocol):
@@ -62,6 +62,9 @@ class Queries(Protocol):
         """The reader's position, and the sums of the buckets that begin from `first` to `last`, and of all of them."""
 
     async def balance(self) -> Balance: ...
+
+    async def gauges(self, queues: Sequence[str]) -> Sequence[Gauge]:
+        """Numbers of the database as it is now, and of these queues; no question among them reads many rows."""
 
     async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the first answer under an idempotency key."""

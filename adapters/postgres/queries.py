@@ -21,11 +21,12 @@ from domain.charts import Figure
 from domain.log import Answer, Overloaded, Recorded
 from domain.outcome import Progress
 from domain.task import Status, Task
-from domain.views import HEAD, Balance, Glance, Line, Seen, Wanted
+from domain.views import HEAD, Balance, Gauge, Glance, Line, Seen, Wanted
 
 MOST_BYTES = 8 * 1024 * 1024  # of requests and results in one page
 NEW_THING: ColumnElement[bool] = literal_column(NEW_THINGS)  # as the index has it
 SKEW = timedelta(minutes=1)  # between the clock of an id and that of its row
+MOST_COUNTED = 100_000  # rows that are counted for a scrape
 MANY = 10_000  # positions that such a skew may shift
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
 
@@ -146,6 +147,11 @@ class PostgresQueries:
         [row] = await self._database.fetch("count_balance")
         ended = row["complete"] + row["failed"] + row["cancelled"]
         return Balance(**row, difference=row["accepted"] - ended - row["open"])
+
+    async def gauges(self, queues: Sequence[str]) -> list[Gauge]:
+        """Numbers of the database as it is now; `queues` are those whose oldest task is told."""
+        rows = await self._database.fetch("read_gauges", MOST_COUNTED, list(queues))
+        return [Gauge(row["name"], tuple(row["labels"]), row["value"]) for row in rows]
 
     async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the first answer under an idempotency key."""

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from adapters.http.app import create_app, stop
+from adapters.http.metrics import measured
 from adapters.http.protocol import Protocol
 from adapters.http.service import Service
 from adapters.nats.bells import MOST_NAMED, ring_queue
@@ -138,7 +139,7 @@ async def _run(app: Litestar, listening: socket.socket) -> None:
     """Serve until a signal comes; then what streams or waits ends, and what is being answered is answered."""
     server = _Server(
         uvicorn.Config(
-            app,
+            measured(app),
             http=Protocol,
             log_config=None,
             access_log=False,

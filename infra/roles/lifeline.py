@@ -15,6 +15,7 @@ from domain import compose, task
 from domain.holding import Change, Tasks
 from domain.log import Meta
 from domain.task import Task
+from infra import metrics
 from infra.clock import Clock
 from infra.roles.bells import Bells, Heard
 
@@ -102,7 +103,8 @@ class Lifeline:
         found = await self.tasks.expired(MOST)
         for id, state in found:
             logger.warning("lifeline.rescue", task=str(id), worker=state.worker, attempt=state.attempt)
-        await self._write([(id, state, task.rescue(state, state.turn)) for id, state in found], expired=True)
+        rescued = await self._write([(id, state, task.rescue(state, state.turn)) for id, state in found], expired=True)
+        metrics.RESCUED.inc(len(rescued))
 
     async def _write(self, decided: Sequence[tuple[UUID, Task, list[task.Event]]], expired: bool = False) -> set[UUID]:
         changes = []

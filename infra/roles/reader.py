@@ -18,6 +18,7 @@ from adapters.postgres.readers import FOLDS, READERS, RELEASE, driver_of
 from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
 from domain.log import Recorded
+from infra import metrics
 from infra.clock import Clock
 from infra.loops import together
 from infra.roles.role import name_of, ready, require_nats, until_stopped
@@ -49,7 +50,8 @@ async def serve(settings: Settings) -> None:
         steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in FOLDS}
         steps[RELEASE] = partial(release, lasting, link, clock)
         loops = [read(name, step, bells[name], clock, TRANSIENT) for name, step in steps.items()]
-        await until_stopped(together(require_nats(link), *loops))
+        with metrics.served(settings):
+            await until_stopped(together(require_nats(link), *loops))
     finally:
         await link.close()
         await database.close()
@@ -81,8 +83,8 @@ async def read(
     """Apply facts as they are numbered, until cancelled. Without a bell it looks every second."""
     while True:
         try:
-            while await step():
-                pass
+            while applied := await step():
+                metrics.APPLIED.labels(name).inc(applied)
         except UnknownEvent as error:  # to skip it would be to lose it: this reader stands still until it is upgraded
             logger.error("reader.stands_still", reader=name, error=str(error))
             await clock.sleep(STANDS_STILL_S)

@@ -7,6 +7,7 @@ Whoever leads does so on one session of Postgres. Is the leader frozen, Postgres
 standby goes on; the old one, waking, finds its session gone and stands by."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,7 +26,8 @@ from adapters.postgres.kinds import register
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
-from domain.mirror import Mirror, NotLeading
+from domain.mirror import Line, Mirror, NotLeading
+from infra import metrics
 from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.loops import together
@@ -56,7 +58,8 @@ async def serve(settings: Settings) -> None:
     on_bell(link, LOG_BELL, lambda _: role.written.set())
     link.open()
     try:
-        await until_stopped(together(role.run(), require_nats(link)))
+        with metrics.served(settings):
+            await until_stopped(together(role.run(), require_nats(link)))
     finally:
         await link.close()
         await cursor.close()
@@ -88,10 +91,13 @@ class Relay:
                     await self._lead(leadership)
             except (*TRANSIENT, NotLeading) as error:
                 logger.warning("relay.stepped_down", error=str(error))
+            finally:
+                metrics.LEADS.set(0)
             await self.clock.sleep(STANDBY_S)
 
     async def _lead(self, leadership: Leadership) -> None:
         logger.info("relay.leads")
+        metrics.LEADS.set(1)
         self.mirrored_at = self.clock.monotonic()
         message = partial(line, public_url=self.settings.public)
         ledger = MirroredLedger(self.database, self.cursor, message, leadership.leads, self.settings.refill)
@@ -115,6 +121,7 @@ class Relay:
                 logger.info("relay.sequence_again", error=str(error))
                 moved = 0
             if moved:
+                metrics.NUMBERED.inc(moved)
                 pause = BUSY_S
                 self.numbered.set()
                 await self.link.ring(HEAD_BELL)
@@ -136,7 +143,7 @@ class Relay:
                 mirror = None
                 await self.clock.sleep(0.2)
                 continue
-            mirror = mirror or Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger))
+            mirror = mirror or self._mirror_of(ledger)
             try:
                 told = await mirror.step()
                 self.mirrored_at = self.clock.monotonic()
@@ -148,6 +155,12 @@ class Relay:
             except NATS_ERRORS:
                 await self.clock.sleep(0.5)
             await _rung(self.numbered, 0.0 if mirror.last is None else IDLE_S * 5)
+
+    def _mirror_of(self, ledger: MirroredLedger) -> Mirror:
+        return Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger), self._mirrored)
+
+    def _mirrored(self, lines: Sequence[Line]) -> None:
+        metrics.mirrored(lines, self.clock.now())
 
     async def _tell(self, ledger: MirroredLedger) -> None:
         """The mirror's cursor is for those who watch it: a few times a second is enough."""

@@ -18,6 +18,7 @@ from domain.job import Job, Worker
 from domain.log import Meta
 from domain.outcome import Done, Error, Outcome, Progress, Refused, Stopped
 from domain.task import Task
+from infra import metrics
 from infra.clock import Clock
 from infra.roles.attempt import attempt, sound
 
@@ -70,6 +71,8 @@ class Runs:
         if (lost := self.held.get(held.id)) is not None:  # this worker stood still, lost the task, and got it again
             self._cancel(lost)
         self.held[held.id] = run
+        metrics.begun(held.task, self.clock.now())
+        metrics.HELD.set(len(self.held))
         run.running = asyncio.create_task(self._run(run), name=f"task-{held.id}")
 
     async def _run(self, run: Run) -> None:
@@ -77,7 +80,9 @@ class Runs:
         try:
             worker = self.workers[held.task.kind]
             job = Job(held.id, held.task.attempt, self._reporter(run), self._meta(held))
+            begin = self.clock.monotonic()
             outcome = await attempt(worker, held.task, job)
+            metrics.ended(held.task.kind, outcome, self.clock.monotonic() - begin)
             await self._finish(run, _whole(outcome, run.progress))
         except asyncio.CancelledError:
             if run.cancelled and not self.stopping:
@@ -85,6 +90,7 @@ class Runs:
         finally:
             if self.held.get(held.id) is run:
                 del self.held[held.id]
+            metrics.HELD.set(len(self.held))
             self.freed()
 
     def _meta(self, held: Held) -> Meta:

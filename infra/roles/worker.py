@@ -13,6 +13,7 @@ from adapters.nats.names import LOG_BELL, queue_bell
 from adapters.postgres.database import TRANSIENT, UNSTORABLE, Database
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
+from infra import metrics
 from infra.app import QUEUES, workers
 from infra.clock import Clock
 from infra.exits import Refused
@@ -41,15 +42,17 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     link.open()
     beating = asyncio.create_task(crew.runs.beat_loop())
     try:
-        await until_stopped(
-            together(
-                crew.claim_loop(),
-                crew.poll_loop(),
-                require_nats(link),
-                _watch(beating),
-                *(_fetch(link, queue, crew) for queue in chosen),
+        metrics.SLOTS.set(settings.slots)
+        with metrics.served(settings):
+            await until_stopped(
+                together(
+                    crew.claim_loop(),
+                    crew.poll_loop(),
+                    require_nats(link),
+                    _watch(beating),
+                    *(_fetch(link, queue, crew) for queue in chosen),
+                )
             )
-        )
     finally:
         await crew.stop()
         beating.cancel()

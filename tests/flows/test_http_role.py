@@ -24,6 +24,7 @@ from infra.embedded.servers import Servers
 from infra.roles.api import checks
 from tests import making
 from tests.flows.test_http_tasks import PROBE, assert_problem, requested
+from tests.waiting import until_told
 
 ROOT = Path(__file__).parents[2]
 Process = asyncio.subprocess.Process
@@ -128,6 +129,7 @@ async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
 
 async def test_while_postgres_is_away_the_api_says_so(embedded: Servers, dsn: Callable[[str], str]) -> None:
     async with serving(dsn("postcommit")) as (_, http):
+        assert "\npostcommit_postgres_up 1.0\n" in (await http.get("/metrics")).text
         embedded.postgres.kill()
         try:
             reads = [("GET", f"/v1/{path}") for path in ("tasks", "balance", "events", "audit")]
@@ -139,10 +141,16 @@ async def test_while_postgres_is_away_the_api_says_so(embedded: Servers, dsn: Ca
             assert (await http.get("/livez")).status_code == 200
             told = await http.get("/readyz")
             assert (told.status_code, told.json()["status"]) == (503, "unready")
+            await until_told(lambda: scraped(http, "\npostcommit_postgres_up 0.0\n"))
+            assert "\npostcommit_outbox_depth " not in (await http.get("/metrics")).text, "old numbers mislead"
         finally:
             embedded.postgres.start()
         await wait_for(http, 200)
         await requested(http)
+
+
+async def scraped(http: AsyncClient, words: str) -> bool:
+    return words in (await http.get("/metrics")).raise_for_status().text
 
 
 async def test_a_frozen_postgres_is_noticed_within_a_second(embedded: Servers, dsn: Callable[[str], str]) -> None:

@@ -1,0 +1,75 @@
+"""What relay, worker and reader tell Prometheus, each on a port of its own (setting `metrics_port`)."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+
+from domain.mirror import Line
+from domain.outcome import Outcome
+from domain.task import Task
+from infra.exits import Refused
+from infra.settings import Settings
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0)
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+BUILD = Gauge("postcommit_build_info", "1; the version is the label.", ("version",), registry=REGISTRY)
+BUILD.labels(version("postcommit")).set(1)
+LEADS = Gauge("postcommit_relay_leads", "Whether this relay leads.", registry=REGISTRY)
+NUMBERED = Counter("postcommit_relay_numbered", "Facts that this relay gave a position.", registry=REGISTRY)
+MIRRORED = Counter("postcommit_relay_mirrored", "Facts that the stream LOG acknowledged.", registry=REGISTRY)
+RESCUED = Counter("postcommit_relay_rescued", "Tasks that had lost their worker.", registry=REGISTRY)
+APPLIED = Counter("postcommit_reader_applied", "Facts that a reader has applied.", ("reader",), registry=REGISTRY)
+ATTEMPTS = Counter("postcommit_attempts", "Attempts, as they ended.", ("kind", "outcome"), registry=REGISTRY)
+HELD = Gauge("postcommit_worker_held", "Tasks that this worker runs now.", registry=REGISTRY)
+SLOTS = Gauge("postcommit_worker_slots", "Tasks that it may run at once.", registry=REGISTRY)
+LEG = Histogram(
+    "postcommit_leg_seconds",
+    "mirror: written until in the stream; claim: due until claimed; run: claimed until it ended.",
+    ("leg",),
+    registry=REGISTRY,
+    buckets=SECONDS,
+)
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[None]:
+    """Answer scrapes for as long as the block runs, from a thread; not where the port is 0. Raises Refused."""
+    if not settings.metrics_port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
+    except OSError as error:
+        where = f"{settings.host}:{settings.metrics_port}"
+        raise Refused(f"The metrics cannot be told at {where}: {os.strerror(error.errno or 0)}.") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def begun(task: Task, now: datetime) -> None:
+    """A worker has claimed it."""
+    if task.due_at is not None:
+        LEG.labels("claim").observe(max((now - task.due_at).total_seconds(), 0.0))
+
+
+def ended(kind: str, outcome: Outcome, seconds: float) -> None:
+    """Its attempt has ended so, as the worker knows."""
+    ATTEMPTS.labels(kind, type(outcome).__name__.lower()).inc()
+    LEG.labels("run").observe(seconds)
+
+
+def mirrored(lines: Sequence[Line], now: datetime) -> None:
+    """These were acknowledged by the stream."""
+    MIRRORED.inc(len(lines))
+    mirror = LEG.labels("mirror")
+    for line in lines:
+        mirror.observe(max((now - line.at).total_seconds(), 0.0))

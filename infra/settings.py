@@ -21,8 +21,9 @@ SCHEMES = {  # of the addresses, which may carry a password
     "smtp": ("smtp", "smtps"),
     "public_url": ("http", "https"),
     "url": ("http", "https"),
+    "otel": ("http", "https"),
 }
-MAY_BE_EMPTY = ("postgres_owner", "public_url")
+MAY_BE_EMPTY = ("postgres_owner", "public_url", "otel")
 RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "nats_replicas": (1, 5),
     "nats_max_bytes": (0, 10**15),
@@ -84,6 +85,7 @@ class Settings:
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most
     log_level: str = "info"
+    otel: str = ""  # a collector of OpenTelemetry (OTLP over HTTP), such as http://127.0.0.1:4318; empty: no traces
     url: str = "http://127.0.0.1:8000"  # of the REST API, for `postcommit tasks` and `postcommit events`
     key: str = ""  # for the same
 

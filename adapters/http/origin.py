@@ -17,6 +17,7 @@ Network = IPv4Network | IPv6Network
 SAFE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 REQUEST_ID = "postcommit.request_id"
+TRACED = "postcommit.traceparent"  # in the scope's state: of the span of this request, where there is one
 
 
 def request_id(scope: Any) -> str:
@@ -37,14 +38,19 @@ async def echo_request_id(message: Message, scope: Scope) -> None:
 def meta(request: Request[Key, Any, Any], service: Service) -> Meta:
     """Who asks, from where, and what it belongs to: it stands beside every event that the request causes."""
     id = request_id(request.scope)
-    traceparent = _header(request.scope, b"traceparent")
     return Meta(
         actor=request.user.name,
         address=address(request.scope, service.trusted),
         request_id=id,
         correlation_id=_safe(_header(request.scope, b"x-correlation-id")) or id,
-        traceparent=traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=request.scope["state"].get(TRACED) or traceparent_of(request.scope),
     )
+
+
+def traceparent_of(scope: Any) -> str | None:
+    """The trace that the caller tells of, if it is one (W3C Trace Context)."""
+    told = _header(scope, b"traceparent")
+    return told if told and TRACEPARENT.fullmatch(told) else None
 
 
 def address(scope: Any, trusted: Sequence[Network]) -> str | None:

@@ -16,9 +16,11 @@ from uuid import UUID
 import asyncpg
 import uvicorn
 from litestar import Litestar
+from litestar.types import ASGIApp
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from adapters.http.answered import logged
 from adapters.http.app import create_app, stop
 from adapters.http.metrics import measured
 from adapters.http.protocol import Protocol
@@ -37,6 +39,7 @@ from infra.exits import Refused
 from infra.migrate import head, unfit
 from infra.roles.role import guarded, name_of, ready, require_nats
 from infra.settings import Settings
+from infra.telemetry import telemetry
 
 LATE = timedelta(seconds=10)  # who is so far behind stands still
 GRACE_S = 8  # what requests get that are being answered at SIGTERM
@@ -62,6 +65,7 @@ async def serve(settings: Settings) -> None:
     health = Database(settings.postgres, 1, "postcommit api health")
     link = Link(settings.nats, "api", name_of("api"))
     log = PostgresLog(database, settings.backlog)
+    traces = telemetry(settings, name_of("api"))
     try:
         await ready(database)
         link.open()
@@ -71,13 +75,15 @@ async def serve(settings: Settings) -> None:
         )
         service = replace(service, notices=_folder(settings.notices_dir), private_webhooks=settings.webhook_private)
         async with guarded(require_nats(link)):
-            await _run(create_app(service), listening)
+            app = create_app(service)
+            await _run(app, traces.requests(logged(measured(app))), listening)
             await log.drain()
     finally:
         listening.close()
         await link.close()
         await health.close()
         await database.close()
+        traces.end()
 
 
 def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring) -> Service:
@@ -135,11 +141,11 @@ def ring_by(link: Link) -> Ring:
     return ring
 
 
-async def _run(app: Litestar, listening: socket.socket) -> None:
+async def _run(app: Litestar, served: ASGIApp, listening: socket.socket) -> None:
     """Serve until a signal comes; then what streams or waits ends, and what is being answered is answered."""
     server = _Server(
         uvicorn.Config(
-            measured(app),
+            served,
             http=Protocol,
             log_config=None,
             access_log=False,

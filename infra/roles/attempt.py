@@ -32,7 +32,7 @@ async def attempt(worker: Worker, task: Task, job: Job) -> Outcome:
         if isinstance(error, TimeoutError) and deadline.expired():
             detail = f"The attempt took longer than {worker.kind.deadline_s:g} s."
             return Stumbled(error=Error(type="deadline", detail=detail))
-        logger.warning("worker.exception", task=str(job.id), kind=worker.kind.name, exc_info=error)
+        logger.warning("worker.exception", exc_info=error)
         return Stumbled(error=_stored(Error(type=type(error).__name__, detail=str(error) or repr(error))))
     if not isinstance(outcome, OUTCOMES):
         detail = f"The worker of {worker.kind.name} answered a {type(outcome).__name__}, not Done, Stumbled or Refused."

@@ -7,6 +7,7 @@ Whoever leads does so on one session of Postgres. Is the leader frozen, Postgres
 standby goes on; the old one, waking, finds its session gone and stands by."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +37,7 @@ from infra.roles.lifeline import Lifeline
 from infra.roles.registered import Keeper
 from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.settings import Settings
+from infra.telemetry import OFF, Telemetry, telemetry
 
 logger = structlog.get_logger()
 BATCH = 5_000  # outbox rows in one statement
@@ -54,7 +56,8 @@ async def serve(settings: Settings) -> None:
     await register(database, list(KINDS.values()))
     link = Link(settings.nats, "relay", name_of("relay"))
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
-    role = Relay(settings, database, cursor, link, Clock())
+    traces = telemetry(settings, name_of("relay"))
+    role = Relay(settings, database, cursor, link, Clock(), traces=traces)
     on_bell(link, LOG_BELL, lambda _: role.written.set())
     link.open()
     try:
@@ -64,6 +67,7 @@ async def serve(settings: Settings) -> None:
         await link.close()
         await cursor.close()
         await database.close()
+        traces.end()
 
 
 @dataclass(slots=True)
@@ -76,6 +80,8 @@ class Relay:
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
     keeper: Keeper = field(init=False)
+    traces: Telemetry = OFF
+    stepped_ns: int = 0  # when the mirror's step began, in Unix time
     mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
 
     def __post_init__(self) -> None:
@@ -145,6 +151,7 @@ class Relay:
                 continue
             mirror = mirror or self._mirror_of(ledger)
             try:
+                self.stepped_ns = time.time_ns()
                 told = await mirror.step()
                 self.mirrored_at = self.clock.monotonic()
                 if self.mirrored_at - verified > VERIFY_S:
@@ -161,6 +168,7 @@ class Relay:
 
     def _mirrored(self, lines: Sequence[Line]) -> None:
         metrics.mirrored(lines, self.clock.now())
+        self.traces.mirrored(lines, self.stepped_ns)
 
     async def _tell(self, ledger: MirroredLedger) -> None:
         """The mirror's cursor is for those who watch it: a few times a second is enough."""

@@ -9,7 +9,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from infra.migrate import require
 
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
+MOST_FRAMES = 40  # of an exception, in the log
 OLDEST_NATS = (2, 14)
 
 
@@ -53,13 +55,35 @@ def log_to_stderr(level: str = "info") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            impersonal,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def impersonal(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What went wrong, and where, without its words: an exception's text may hold an address, or a whole row of
+    Postgres (its DETAIL). Of an `error` that a role chose to tell, the first line is told."""
+    if (error := event.pop("exc_info", None)) is not None:
+        found = error if isinstance(error, BaseException) else sys.exc_info()[1]
+        event["exception"] = _frames(found) if found is not None else []
+    if isinstance(event.get("error"), str):
+        event["error"] = event["error"].partition("\n")[0]
+    return event
+
+
+def _frames(error: BaseException | None) -> list[str]:
+    """The error's type and where it was raised, then that of its cause, and so on."""
+    lines: list[str] = []
+    while error is not None and len(lines) < MOST_FRAMES:
+        lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
+        frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:]
+        lines += [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+        error = error.__cause__ or error.__context__
+    return lines
 
 
 async def until_stopped(work: Awaitable[None]) -> None:

@@ -21,6 +21,7 @@ from domain.task import Task
 from infra import metrics
 from infra.clock import Clock
 from infra.roles.attempt import attempt, sound
+from infra.telemetry import OFF, Telemetry
 
 logger = structlog.get_logger()
 STOP_TRIES = 3  # each of a second
@@ -56,6 +57,7 @@ class Runs:
     grace_s: float = 10.0
     written: Callable[[], None] = lambda: None  # rings the relay
     freed: Callable[[], None] = lambda: None  # a slot is free again
+    telemetry: Telemetry = OFF
     stopping: bool = False
     held: dict[UUID, Run] = field(default_factory=dict)
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
@@ -78,11 +80,7 @@ class Runs:
     async def _run(self, run: Run) -> None:
         held = run.held
         try:
-            worker = self.workers[held.task.kind]
-            job = Job(held.id, held.task.attempt, self._reporter(run), self._meta(held))
-            begin = self.clock.monotonic()
-            outcome = await attempt(worker, held.task, job)
-            metrics.ended(held.task.kind, outcome, self.clock.monotonic() - begin)
+            outcome = await self._attempt(run)
             await self._finish(run, _whole(outcome, run.progress))
         except asyncio.CancelledError:
             if run.cancelled and not self.stopping:
@@ -93,9 +91,20 @@ class Runs:
             metrics.HELD.set(len(self.held))
             self.freed()
 
-    def _meta(self, held: Held) -> Meta:
-        actor = f"worker/{self.name}"
-        return Meta(actor=actor, correlation_id=held.correlation_id, traceparent=held.traceparent)
+    async def _attempt(self, run: Run) -> Outcome:
+        """The work itself, as it is timed, traced and logged."""
+        held, begin = run.held, self.clock.monotonic()
+        told = {"task": str(held.id), "kind": held.task.kind, "attempt": held.task.attempt, "turn": held.task.turn}
+        with structlog.contextvars.bound_contextvars(**told), self.telemetry.attempt(held) as traced:
+            meta = Meta(actor=f"worker/{self.name}", correlation_id=held.correlation_id, traceparent=traced.traceparent)
+            job = Job(held.id, held.task.attempt, self._reporter(run), meta)
+            outcome = await attempt(self.workers[held.task.kind], held.task, job)
+            traced.ended(outcome)
+            seconds = self.clock.monotonic() - begin
+            metrics.ended(held.task.kind, outcome, seconds)
+            say = logger.debug if isinstance(outcome, Done) else logger.info
+            say("worker.attempt_ended", outcome=type(outcome).__name__.lower(), seconds=round(seconds, 3))
+            return outcome
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:
         """Tell how it ended, until the row knows: at once, or after Postgres has come back."""

@@ -22,6 +22,7 @@ from infra.roles.crew import Crew
 from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.roles.runs import Runs
 from infra.settings import Settings
+from infra.telemetry import telemetry
 
 logger = structlog.get_logger()
 
@@ -36,7 +37,9 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     await ready(database)
     name = name_of("worker")
     link = Link(settings.nats, "worker", name)
-    crew = Crew(_runs(settings, name, database, beats, link, chosen), chosen, settings.slots, settings.unheard_s)
+    runs = _runs(settings, name, database, beats, link, chosen)
+    runs.telemetry = traces = telemetry(settings, name)
+    crew = Crew(runs, chosen, settings.slots, settings.unheard_s)
     for queue in chosen:
         on_bell(link, queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
     link.open()
@@ -59,6 +62,7 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
         await link.close()
         await beats.close()
         await database.close()
+        traces.end()
 
 
 def _runs(

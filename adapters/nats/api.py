@@ -8,6 +8,7 @@ from nats.errors import NoRespondersError
 
 TIMEOUT_S = 5.0
 NO_STREAM = 10059
+NO_STORE = 10049  # the directory of a stream that was deleted a moment ago may still be there
 NO_CONSUMER = 10014
 NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071

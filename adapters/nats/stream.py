@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from nats.aio.client import Client
 
-from adapters.nats.api import NO_MESSAGE, NO_STREAM, ApiError, ask, call
+from adapters.nats.api import NO_MESSAGE, NO_STORE, NO_STREAM, ApiError, ask, call
 from adapters.nats.names import STREAM, SUBJECTS
 from domain import cloudevents
 from domain.cloudevents import DATASCHEMA, STUB
@@ -20,6 +20,7 @@ from domain.mirror import Line, State, Stored
 FEW = 30  # up to here single publishes are faster than an atomic batch, which has a floor of 5 ms
 EMPTY = b"null"
 MOST_MESSAGE = 2 * 1024 * 1024  # bytes: so much more than it must may the server discard
+TRIES, PAUSE_S = 5, 0.1  # to make the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,14 @@ class LogStream:
     async def create(self, first: int, epoch: str) -> None:
         """Make the stream, empty; its first message will have the position `first`."""
         wanted = config_of(self._limits) | {"first_seq": first, "metadata": {"epoch": epoch}}
-        made = await call(self._client, f"STREAM.CREATE.{STREAM}", wanted)
+        for again in reversed(range(TRIES)):
+            try:
+                made = await call(self._client, f"STREAM.CREATE.{STREAM}", wanted)
+                break
+            except ApiError as error:
+                if error.code != NO_STORE or not again:
+                    raise
+                await asyncio.sleep(PAUSE_S)
         _require_echo(wanted, made["config"])
 
     async def bring_up_to_date(self) -> bool:

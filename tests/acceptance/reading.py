@@ -40,8 +40,13 @@ class Reader:
         while not self.running.done():  # nats-py takes a cancellation for a timeout, now and then
             self.running.cancel()
             await asyncio.wait([self.running], timeout=0.1)
-        if not self.running.cancelled():
-            self.running.result()  # an error is raised
+        if self.running.cancelled():
+            return
+        error = self.running.exception()
+        if error is not None and not isinstance(
+            error, ConnectionError
+        ):  # that is how nats-py ends in the midst of a write
+            raise error
 
     @property
     def order(self) -> list[tuple[int, str]]:

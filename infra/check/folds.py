@@ -10,12 +10,13 @@ from sqlalchemy import select
 from adapters.postgres import codec
 from adapters.postgres.codec import UNREADABLE
 from adapters.postgres.database import Database
+from adapters.postgres.keys import listed
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.readers import audited
 from adapters.postgres.tables import audit, cursors, tasks
 from adapters.postgres.tasks import PostgresTasks
 from domain import audit as audits
-from domain import task
+from domain import key, task
 from domain.log import stream_of
 from domain.task import Status, Task
 from infra.rebuild import Unfoldable, compared
@@ -46,6 +47,21 @@ async def _differing(database: Database, id: UUID) -> str | None:
         return f"the stream cannot be read: {_told(error)}"
     folded = task.fold([(event, at) for event, at in facts if isinstance(event, task.Event)])
     return None if row is not None and _same(row, folded) else f"row {_shown(row)}, stream {_shown(folded)}"
+
+
+async def keys_differing_from_their_streams(database: Database) -> AsyncGenerator[str, None]:
+    """The keys of the REST API whose row is not what the log tells of them: nobody makes or revives one by hand."""
+    for row in await listed(database):
+        stream = stream_of("key", key.id_of(row.name))
+        try:
+            events = [one.fact.event for one in await PostgresLog(database).read(stream)]
+        except UNREADABLE as error:
+            yield f"key {row.name}: the stream cannot be read: {_told(error)}"
+            continue
+        found = key.fold(event for event in events if isinstance(event, key.Event))
+        told, is_so = (found.scope, found.revoked), (row.scope, row.revoked_at is not None)
+        if told != is_so:
+            yield f"key {row.name}: row (scope, revoked) {is_so}, stream {told}"
 
 
 async def audit_differing_from_the_log(database: Database) -> AsyncGenerator[str, None]:

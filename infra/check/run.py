@@ -35,6 +35,7 @@ async def check(database: Database, nats_url: str | None) -> AsyncIterator[Findi
             rows = (await connection.execute(text(query))).fetchmany(MOST + 1)
         yield _finding(name, [str(row[0]) for row in rows])
     yield _finding("row = fold of its stream", await _first(folds.rows_differing_from_their_streams(database)))
+    yield _finding("key = fold of its stream", await _first(folds.keys_differing_from_their_streams(database)))
     yield _finding("audit = fold of the log", await _first(folds.audit_differing_from_the_log(database)))
     figures = folds.reader_differing_from_the_log(database, "analytics")
     yield _finding("analytics = fold of the log", await _first(figures))

@@ -91,6 +91,10 @@ DAMAGES = {
         f"UPDATE postcommit.tasks SET result = '7' WHERE id = {FIRST}",
         {"row = fold of its stream"},
     ),
+    "a key was made by hand": (
+        "INSERT INTO postcommit.keys (name, scope, hash) VALUES ('mallory', 'operator', 'secret')",
+        {"key = fold of its stream"},
+    ),
     "a task was deleted": (
         f"DELETE FROM postcommit.tasks WHERE id = {FIRST}",
         {"accepted tasks exist", "answers with an idempotency key name tasks and accounts that exist"},
@@ -236,7 +240,7 @@ async def test_of_much_damage_the_first_offenders_are_named_and_that_there_are_m
     damaged = {"audit = fold of the log", "nothing is in the ledger and in the outbox at once"}
     assert damaged <= set(told["more"])  # on a slow machine the outbox has grown old, too
     assert {len(told["invariants"][one]) for one in damaged} == {MOST}
-    assert shown.count(f"and more: only the first {MOST} are named") == 2
+    assert shown.count(f"and more: only the first {MOST} are named") >= 2
 
 
 async def test_a_stream_that_cannot_be_compared_is_not_green(sound: Servers) -> None:

@@ -11,7 +11,7 @@ from domain.record import Record, is_token
 
 NAMESPACE = UUID("5c1f4b6e-0b0e-5d0e-9f57-8f0a3a1b7d11")
 LONGEST = {"events": 5, "tasks": 6}  # tokens of a subject: domain/subjects.py
-WANTED = "such as events.v1.order.> or tasks.v1.*.*.completed.*"
+GOOD = "events.v1.order.> and tasks.v1.*.*.completed.*"
 
 
 class Added(Record, frozen=True):
@@ -74,17 +74,17 @@ def flaw_of_filter(filter: str) -> str | None:
     """Why no subject of the log can match this, as the end of a sentence."""
     first, *rest = filter.split(".")
     if first not in LONGEST or rest[:1] != ["v1"]:
-        return f"it should begin with events.v1. or tasks.v1., {WANTED}"
+        return f"it should begin with events.v1. or tasks.v1.; good ones are {GOOD}"
     tokens = rest[1:]
     if not tokens:
-        return f"something should follow {filter}, {WANTED}"
+        return f"something should follow {filter}; good ones are {GOOD}"
     open_end = tokens[-1] == ">"
     for token in tokens[:-1] if open_end else tokens:
         if token != "*" and not is_token(token):
-            return f"{token!r} cannot be a part of it, {WANTED}"
+            return f"{token!r} cannot be a part of it; good ones are {GOOD}"
     longest, length = LONGEST[first], len(rest) + 1
     if length > longest or (length < longest and not open_end):
-        return f"subjects of {first}.v1 have {longest} parts, and it has {length}, {WANTED}"
+        return f"subjects of {first}.v1 have {longest} parts, and it has {length}; good ones are {GOOD}"
     return None
 
 

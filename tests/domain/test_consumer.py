@@ -51,7 +51,7 @@ def test_a_filter_that_can_match_is_taken(filter: str) -> None:
 )
 def test_a_filter_that_matches_nothing_is_refused_with_the_reason(filter: str, words: str) -> None:
     flaw = consumer.flaw_of_filter(filter)
-    assert flaw is not None and words in flaw and flaw.endswith(consumer.WANTED)
+    assert flaw is not None and words in flaw and flaw.endswith(consumer.GOOD)
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "a b", "*", ">", "x" * 65, 'a"', "ä", "a\n"])

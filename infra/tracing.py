@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from threading import Thread
 
 import structlog
 from litestar.enums import ScopeType
@@ -35,6 +36,7 @@ logger = structlog.get_logger()
 CONTEXT = TraceContextTextMapPropagator()
 HEADER = "traceparent"
 TIMEOUT_S = 3  # of the collector
+END_S = 2.0  # for what is left at the end
 SILENT_S = 60.0  # between two complaints that it is away
 MOST_LINKS = 128  # of one span, as the SDK has it
 
@@ -45,7 +47,7 @@ class Tracing:
     def __init__(self, collector: str, name: str) -> None:
         logging.getLogger("opentelemetry").addHandler(Complaints())
         resource = {"service.name": "postcommit", "service.version": version("postcommit"), "service.instance.id": name}
-        self._provider = TracerProvider(resource=Resource.create(resource))
+        self._provider = TracerProvider(resource=Resource.create(resource), shutdown_on_exit=False)
         exporter = OTLPSpanExporter(f"{collector.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1_000))
         self._tracer = self._provider.get_tracer("postcommit")
@@ -100,7 +102,10 @@ class Tracing:
         span.end()
 
     def end(self) -> None:
-        self._provider.shutdown()
+        """The SDK tries for half a minute where the collector is away; a role has no time for that."""
+        ending = Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(END_S)
 
     def _span(self, name: str, kind: SpanKind, traceparent: str | None, known: dict[str, str | int]) -> Span:
         parent = CONTEXT.extract({HEADER: traceparent} if traceparent else {})

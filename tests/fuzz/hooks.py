@@ -5,7 +5,7 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, HookContext, Response
-from schemathesis.core.failures import Failure
+from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from domain import account
@@ -19,7 +19,9 @@ OTHERWISE = (  # what the state, an index or a setting decides
     "No index serves it alone",
     "The field /notify is wrong",
     "The parameter until is wrong",
+    "The field /email is wrong",  # its format is ours, and schemathesis also takes other texts for it
 )
+NOT_NEGATIVE = "Invalid component: positive test case"  # schemathesis meant to break it, and did not
 
 TEXTS = {  # what matches a pattern that looks ahead; schemathesis would search for a minute, in vain
     account.EMAIL: ("account_email", r"[a-z0-9!#$&+/^_{|}~-]{1,64}@[a-z0-9]{1,63}"),
@@ -68,6 +70,8 @@ def _shorten(values: dict[str, Any], name: str, most: float, allowed: float) -> 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
     """Whether it is one. That an ETag is old, a key used or an event unknown, a schema does not say."""
+    if isinstance(failure, AcceptedNegativeData) and NOT_NEGATIVE in failure.message:
+        return False
     if not isinstance(failure, RejectedPositiveData) or case.method == "HEAD":
         return not isinstance(failure, RejectedPositiveData)
     told = response.json()

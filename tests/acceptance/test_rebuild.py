@@ -23,7 +23,7 @@ UPDATE postcommit.analytics SET value = value + 7
 WHERE (per, begins_at, figure, label) = ('day', '2026-03-02T00:00Z', 'accepted', 'probe') RETURNING value
 """
 LONG = [pytest.mark.long, pytest.mark.timeout(1_200)]
-SIZES = [pytest.param(10_000, id="short"), pytest.param(200_000, id="long", marks=LONG)]
+SIZES = [pytest.param(6_000, id="short"), pytest.param(200_000, id="long", marks=LONG)]
 REACHED = """
 SELECT position = (SELECT max(position) FROM postcommit.ledger) AND NOT EXISTS (SELECT FROM postcommit.outbox)
 FROM postcommit.cursors WHERE name = $1

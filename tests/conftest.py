@@ -16,6 +16,7 @@ from infra.embedded.servers import Servers, start_servers
 from infra.migrate import upgrade
 from tests.servers import Choice, Elsewhere, choice, containers, engine_answers, named
 
+pytest.register_assert_rewrite("tests.acceptance", "tests.contracts", "tests.flows", "tests.fuzz")  # what tests share
 NUMBERS = count(1)
 
 

@@ -1,5 +1,6 @@
 """The passwords of the registered consumers of an embedded installation: nats/consumers.json, made by the command line,
-read by whoever writes the server's accounts."""
+read by whoever writes the server's accounts. One process at a time does either: who read before another changed them
+and wrote the accounts after him would lock his consumer out."""
 
 import fcntl
 import json
@@ -23,10 +24,17 @@ def password() -> str:
 
 
 @contextmanager
-def changing(home: Home) -> Iterator[dict[str, str]]:
-    """The passwords, to be changed by one process at a time; they are kept when the block ends well."""
+def reading(home: Home) -> Iterator[Mapping[str, str]]:
+    """Passwords by name, which nobody changes or reads in this way within the block."""
     with (home.path / "nats/consumers.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        passwords = dict(known(home))
+        yield known(home)
+
+
+@contextmanager
+def changing(home: Home) -> Iterator[dict[str, str]]:
+    """The passwords, to be changed by one process at a time; they are kept when the block ends well."""
+    with reading(home) as found:
+        passwords = dict(found)
         yield passwords
         write_private(home.path / FILE, json.dumps(passwords, indent=2))

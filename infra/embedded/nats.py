@@ -173,8 +173,9 @@ def _acks(durables: Sequence[str]) -> list[str]:
 
 def write_accounts(home: Home, queues: Sequence[str]) -> None:
     """Write who may do what; a server that runs takes it at a SIGHUP."""
-    passwords, registered = _quoted_all(home.secrets["nats"]), _quoted_all(consumers.known(home))
-    write_private(home.path / "nats/accounts.conf", accounts(passwords, queues, registered))
+    passwords = _quoted_all(home.secrets["nats"])
+    with consumers.reading(home) as registered:
+        write_private(home.path / "nats/accounts.conf", accounts(passwords, queues, _quoted_all(registered)))
 
 
 def _quoted_all(passwords: Mapping[str, str]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from nats.errors import NoRespondersError
 from adapters.nats.names import STREAM, consumer
 from infra.embedded.home import HOST, Home
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 ONE_TRY_S = 1.0
 
 

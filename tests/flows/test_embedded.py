@@ -20,9 +20,12 @@ import pytest
 from nats.aio.client import Client
 
 from adapters.postgres.database import LIMITS
+from infra.app import QUEUES
+from infra.embedded import consumers
 from infra.embedded.binaries import User, postgres_bin, postgres_user
 from infra.embedded.child import Command, Failed, spawn, take
 from infra.embedded.home import Refused, free_port, port_is_free
+from infra.embedded.nats import account, write_accounts
 from infra.embedded.servers import Servers, spawning, start_servers
 from infra.embedded.supervisor import RESERVE_S
 from infra.roles.runs import STOP_TRIES
@@ -213,6 +216,20 @@ def test_nobody_hears_the_answers_of_another(servers: Servers) -> None:
     assert not asyncio.run(_may_subscribe(servers, "subscriber", "_INBOX_worker.fetch.>"))
     assert not asyncio.run(_may_subscribe(servers, "subscriber", "bells.v1.>"))
     assert not asyncio.run(_may_subscribe(servers, "api", "events.v1.>"))
+
+
+async def test_consumers_that_many_operators_add_at_once_are_all_in_the_accounts(servers: Servers) -> None:
+    names = [f"crowd-{number}" for number in range(24)]
+
+    def add(name: str) -> None:
+        with consumers.changing(servers.home) as kept:
+            kept[name] = consumers.password()
+        write_accounts(servers.home, QUEUES)
+
+    await asyncio.gather(*(asyncio.to_thread(add, name) for name in names))
+    known, written = consumers.known(servers.home), (servers.home.path / "nats/accounts.conf").read_text()
+    assert known.keys() >= set(names)
+    assert [name for name in names if account(name, f'"{known[name]}"') not in written] == []
 
 
 def test_a_directory_has_one_supervisor(servers: Servers) -> None:

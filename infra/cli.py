@@ -56,7 +56,15 @@ def up(
     from infra.settings import load
 
     settings = load()  # the roles would refuse what is wrong there, later and in a log
-    return supervise(home, port, workers=workers, relays=relays, detach=detach, grace_s=settings.grace_s)
+    return supervise(
+        home,
+        port,
+        workers=workers,
+        relays=relays,
+        detach=detach,
+        grace_s=settings.grace_s,
+        metrics_port=settings.metrics_port,
+    )
 
 
 @app.command

@@ -90,18 +90,21 @@ class Metrics:
         return generate_latest(self._registry) + generate_latest(from_postgres)
 
     async def _ask(self) -> None:
-        """Ask Postgres, once a second at most. Where it does not answer nothing is told of it: old numbers mislead."""
+        """Ask Postgres, once a second at most. What it does not answer is not told: old numbers mislead.
+
+        The balance comes last: it takes long where its reader is far behind, and must not hide how far that is."""
         async with self._asking:
             if time.monotonic() - self._asked_at < FRESH_S:
                 return
-            queries = self._service.queries
+            queries, told = self._service.queries, list[Told]()
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    self._told = [*await queries.gauges(self._queues), *_balance(await queries.balance())]
+                    told += await queries.gauges(self._queues)
+                    told += _balance(await queries.balance())
             except self._away as error:
-                logger.warning("metrics.failed", error=type(error).__name__)
-                self._told = []
-            self._postgres.set(bool(self._told))
+                logger.warning("metrics.failed", error=type(error).__name__, answered=bool(told))
+            self._told = told
+            self._postgres.set(bool(told))
             self._asked_at = time.monotonic()
 
 

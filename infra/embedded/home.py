@@ -110,7 +110,7 @@ def make(path: Path) -> None:
         raise _unusable(path, error) from error
 
 
-def write_run(home: Home, pids: Mapping[str, list[int]]) -> None:
+def write_run(home: Home, pids: Mapping[str, list[int]], metrics: Mapping[str, list[str]]) -> None:
     """Tell how to reach everything: addresses, keys, and the processes of each name."""
     told = {
         "http": home.http,
@@ -121,6 +121,7 @@ def write_run(home: Home, pids: Mapping[str, list[int]]) -> None:
         "nats_admin": home.nats("admin"),
         "mail": home.smtp,
         "notices": home.warehouse,
+        "metrics": metrics,
         "keys": home.secrets["keys"],
         "pids": pids,
     }

@@ -15,11 +15,19 @@ from infra.embedded import arrivals
 
 HOST = "127.0.0.1"
 SIZE_BYTES = 32 * 1024**2
+NOWHERE = ".invalid"  # a domain that never exists (RFC 6761)
 
 
 @dataclass(frozen=True)  # no slots: aiosmtpd inspects the members, and CPython 3.11.2 fails at a leftover __weakref__
 class Sink:
     folder: Path
+
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, to: str, options: list[str]) -> str:
+        """Called by aiosmtpd with each recipient; names it as real servers do, which repeat whom they refuse."""
+        if to.lower().endswith(NOWHERE):
+            return f"550 5.1.2 <{to}>: Recipient address rejected: Domain not found"
+        envelope.rcpt_tos.append(to)
+        return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Called by aiosmtpd with a whole message; what it returns is the answer to the client."""

@@ -39,6 +39,7 @@ class Kept:
     name: str
     server: Server
     patience_s: float = STOP_S  # what it gets to end before it is killed
+    metrics: str = ""  # where it tells its own, if it does
     allowed: asyncio.Event = field(default_factory=asyncio.Event)  # cleared while it is held stopped
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while it has no process
 
@@ -82,12 +83,16 @@ async def _serve(
     ready_s: float,
 ) -> None:
     told = False
+    metrics = {"api": [f"{home.http}/metrics"]}
+    for role in roles:
+        if role.metrics:
+            metrics.setdefault(role.name, []).append(role.metrics)
 
     def changed() -> None:
         if not told:
             return
         try:
-            write_run(home, _pids([*servers, *roles]))
+            write_run(home, _pids([*servers, *roles]), metrics)
         except OSError as error:  # a full disk must not end what still runs
             _say(f"run.json could not be written: {error}")
 

@@ -95,7 +95,8 @@ class Runs:
         """The work itself, as it is timed, traced and logged."""
         held, begin = run.held, self.clock.monotonic()
         told = {"task": str(held.id), "kind": held.task.kind, "attempt": held.task.attempt, "turn": held.task.turn}
-        with structlog.contextvars.bound_contextvars(**told), self.telemetry.attempt(held) as traced:
+        about = {"correlation_id": held.correlation_id} if held.correlation_id else {}
+        with structlog.contextvars.bound_contextvars(**told, **about), self.telemetry.attempt(held) as traced:
             meta = Meta(actor=f"worker/{self.name}", correlation_id=held.correlation_id, traceparent=traced.traceparent)
             job = Job(held.id, held.task.attempt, self._reporter(run), meta)
             outcome = await attempt(self.workers[held.task.kind], held.task, job)
@@ -103,7 +104,8 @@ class Runs:
             seconds = self.clock.monotonic() - begin
             metrics.ended(held.task.kind, outcome, seconds)
             say = logger.debug if isinstance(outcome, Done) else logger.info
-            say("worker.attempt_ended", outcome=type(outcome).__name__.lower(), seconds=round(seconds, 3))
+            why = {} if isinstance(outcome, Done | Stopped) else {"error_type": outcome.error.type}
+            say("worker.attempt_ended", outcome=type(outcome).__name__.lower(), seconds=round(seconds, 3), **why)
             return outcome
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:

@@ -35,6 +35,7 @@ class Role:
     count: int = 1
 
 
+SCRAPED = ("relay", "worker", "reader")  # what tells metrics on a port of its own
 STEPS = (Role("migrate", (*PROGRAM, "migrate")), Role("keys", (*PROGRAM, "keys", "import", "--keep")))
 
 
@@ -56,6 +57,7 @@ def up(
     detach: bool = False,
     verbose: bool = False,
     grace_s: float = Settings().grace_s,
+    metrics_port: int = 0,
     queues: Sequence[str] = QUEUES,
     steps: Sequence[Role] = STEPS,
     roles: Sequence[Role] | None = None,
@@ -65,6 +67,7 @@ def up(
 
     A port of 0 takes the one of last time, or a free one. Once all is ready, and only while this process lives in
     good order, `run.json` in the directory tells the addresses, keys and process ids, and a line on stdout says so.
+    A metrics_port is the first of as many as there are relays, workers and readers, one for each; 0: none.
     With detach, this process returns 0 as soon as all is ready, and a supervisor in the background goes on.
     The steps run once, in order, before the roles start; each gets the four API keys as JSON on its stdin. At the end a
     role is killed where it has not ended within grace_s and a reserve.
@@ -75,7 +78,8 @@ def up(
     def start() -> int:
         _require_possible(port, workers=workers, relays=relays)
         wanted = roles_of(workers, relays) if roles is None else roles
-        serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose, grace_s)
+        ports = _metrics_ports(wanted, metrics_port)
+        serve = partial(_serve, home.resolve(), port, queues, steps, wanted, verbose, grace_s, ports)
         return _in_background(home.resolve(), serve) if detach else serve(_print)
 
     return told(start)
@@ -91,6 +95,14 @@ def _require_possible(port: int, **counts: int) -> None:
             raise Refused(f"The number of {name} should be 0 or more, and it is {count}.")
 
 
+def _metrics_ports(roles: Sequence[Role], first: int) -> dict[tuple[str, int], int]:
+    """By role and number, the port of each process that is to have one."""
+    scraped = [(role.name, index) for role in roles if role.name in SCRAPED for index in range(role.count)]
+    if first + len(scraped) - 1 > 65_535:
+        raise Refused(f"There are not {len(scraped)} ports for metrics from {first} on; the last is 65535.")
+    return dict(zip(scraped, range(first, first + len(scraped)), strict=True)) if first else {}
+
+
 def _serve(
     path: Path,
     port: int,
@@ -99,12 +111,17 @@ def _serve(
     roles: Sequence[Role],
     verbose: bool,
     grace_s: float,
+    ports: Mapping[tuple[str, int], int],
     announce: Announce,
 ) -> int:
     try:
         with occupied(path, port) as home:
             prepare = [_command(home, step, 0, owner=True) for step in steps]
-            kept = [_kept(home, role, index, verbose, grace_s) for role in roles for index in range(role.count)]
+            kept = [
+                _kept(home, role, index, verbose, grace_s, ports.get((role.name, index), 0))
+                for role in roles
+                for index in range(role.count)
+            ]
             run(supervise(servers_of(home, queues), prepare, kept, announce))
     except Refused as error:
         announce(REFUSED, str(error))
@@ -118,16 +135,16 @@ def _serve(
     return 0
 
 
-def _kept(home: Home, role: Role, index: int, verbose: bool, grace_s: float) -> Kept:
-    server = Server(partial(_command, home, role, index, shown=verbose), _at_once)
-    return Kept(role.name, server, grace_s + RESERVE_S)
+def _kept(home: Home, role: Role, index: int, verbose: bool, grace_s: float, port: int) -> Kept:
+    server = Server(partial(_command, home, role, index, port, shown=verbose), _at_once)
+    return Kept(role.name, server, grace_s + RESERVE_S, f"http://{HOST}:{port}/metrics" if port else "")
 
 
-def _command(home: Home, role: Role, index: int, *, owner: bool = False, shown: bool = False) -> Command:
+def _command(home: Home, role: Role, index: int, port: int = 0, *, owner: bool = False, shown: bool = False) -> Command:
     return Command(
         name=role.name,
         argv=role.argv,
-        env=_environment(home, role, owner),
+        env=_environment(home, role, port, owner),
         stdin=json.dumps(home.secrets["keys"]).encode() if owner else b"",
         log=home.log(role.name),
         lock=home.lock(f"{role.name}-{index}"),
@@ -135,7 +152,7 @@ def _command(home: Home, role: Role, index: int, *, owner: bool = False, shown: 
     )
 
 
-def _environment(home: Home, role: Role, owner: bool) -> dict[str, str]:
+def _environment(home: Home, role: Role, port: int, owner: bool) -> dict[str, str]:
     """The caller's variables, so that tunables pass through, below the addresses with this role's own rights."""
     given = {name: value for name, value in os.environ.items() if name != "POSTCOMMIT_POSTGRES_OWNER"}
     own = {
@@ -148,6 +165,7 @@ def _environment(home: Home, role: Role, owner: bool) -> dict[str, str]:
         "POSTCOMMIT_WEBHOOK_PRIVATE": given.get("POSTCOMMIT_WEBHOOK_PRIVATE", "true"),  # the sink is on this machine
         "POSTCOMMIT_HOST": given.get("POSTCOMMIT_HOST", HOST),
         "POSTCOMMIT_PORT": str(home.ports["http"]),
+        "POSTCOMMIT_METRICS_PORT": str(port),
         "POSTCOMMIT_NATS_MAX_BYTES": given.get("POSTCOMMIT_NATS_MAX_BYTES", str(nats.most_bytes(home))),
     }
     if owner:

@@ -6,26 +6,39 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from infra.embedded.home import free_port, port_is_free
 from infra.roles.role import impersonal
 from tests.acceptance.collector import Collector, Span, collecting
 from tests.acceptance.running import QUICK, ROOT, Running, ended, up
+from tests.flows.test_metrics import of, scraped
 from tests.waiting import until
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = {"traceparent": f"00-{CALLER}-00f067aa0ba902b7-01"}
 AS_JSON = {"content-type": "application/json"}
 NAME, EMAIL, ODD = "Zaphodina Quirk", "zaphodina.quirk@example.com", "zaphodina-quirk-at-example"
+REFUSED = "zaphodina.quirk@nowhere.invalid"  # by the mail sink, which repeats the address
 PEOPLE = ("zaphodina", "quirk")
+ALONE = ("relay", "worker", "reader")  # each tells metrics on a port of its own
 
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Collector]]:
     with collecting() as collector:
         variables = {"POSTCOMMIT_OTEL": collector.url, "POSTCOMMIT_LOG_LEVEL": "debug"}
+        variables["POSTCOMMIT_METRICS_PORT"] = str(free_ports(len(ALONE)))
         with up(tmp_path_factory.mktemp("traced"), environ=QUICK | variables) as service:
             yield service, collector
+
+
+def free_ports(count: int) -> int:
+    """The first of so many in a row."""
+    while not all(map(port_is_free, range(first := free_port(), first + count))):
+        pass
+    return first
 
 
 def one(spans: list[Span], name: str) -> Span:
@@ -53,6 +66,24 @@ async def test_a_request_and_the_attempts_that_it_causes_are_one_trace(traced: t
     assert [span.failed for span in attempts] == [True, False]
     assert {span.attributes["messaging.message.id"] for span in attempts} == {task["id"]}
     await until(lambda: any(CALLER in span.links for span in collector.spans if span.name == "send LOG"), 15)
+
+
+async def test_every_role_tells_its_metrics_where_run_json_says(traced: tuple[Running, Collector]) -> None:
+    service, _ = traced
+    async with service.client() as client:
+        asked = (await client.post("/v1/tasks", json={"kind": "probe", "request": {}})).json()["id"]
+        await ended(client, [asked])
+        where = service.told["metrics"]
+        assert where.keys() == {"api", *ALONE} and len({url for urls in where.values() for url in urls}) == 4
+        assert "\npostcommit_postgres_up 1.0\n" in (await client.get(where["api"][0])).text
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told = {role: scraped((await client.get(where[role][0])).raise_for_status().text) for role in ALONE}
+    assert of(told["relay"], "relay_leads") == 1
+    assert of(told["relay"], "relay_mirrored_total") >= of(told["relay"], "leg_seconds_count", leg="mirror") > 0
+    assert of(told["relay"], "relay_numbered_total") > 0
+    assert of(told["worker"], "attempts_total", kind="probe", outcome="done") >= 1
+    assert of(told["worker"], "leg_seconds_count", leg="claim") >= 1 and of(told["worker"], "worker_slots") == 16
+    assert of(told["reader"], "reader_applied_total", reader="audit") > 0
 
 
 async def test_the_chain_of_an_order_is_in_the_trace_of_its_confirmation(traced: tuple[Running, Collector]) -> None:
@@ -84,13 +115,15 @@ async def test_the_logs_and_spans_tell_of_no_person(traced: tuple[Running, Colle
         assert (bad.status_code, missing.status_code) == (422, 404)
         half = f'{{"email": "{EMAIL}",'
         assert (await client.post("/v1/accounts", content=half, headers=AS_JSON)).status_code == 400
-        mailless = {"kind": "email_welcome", "request": {"account": "01943a5e-1c00-7a10-8000-00000000a001"}}
-        await client.post("/v1/tasks", json=mailless)
-        notify = {"notify": "https://zaphodina-quirk.invalid/hook"}
-        broken = await order(client, **notify)
-        assert confirmed["tasks"] and broken["tasks"]
+        refused = (await client.post("/v1/accounts", json={"email": REFUSED, "name": NAME})).json()
+        [letter] = await ended(client, refused["tasks"])
+        assert letter["error"]["type"] == "mail_rejected" and "550: 5.1.2 <<address>>" in letter["error"]["detail"]
+        broken = await order(client, notify="https://zaphodina-quirk.invalid/hook")
+        _, notice, _ = broken["tasks"]
+        await until(lambda: stumbled(service, notice), 15)
         await ended(client, confirmed["tasks"])
-        asked = (await client.post("/v1/tasks", json={"kind": "probe", "request": {}})).json()["id"]
+        answer = await client.post("/v1/tasks", json={"kind": "probe", "request": {"payload": [NAME, EMAIL]}})
+        asked, request_id = answer.json()["id"], answer.headers["x-request-id"]
         await ended(client, [asked])
     logs = {path.stem: path.read_text(errors="replace") for path in (service.home / "logs").glob("*.log")}
     assert set(logs) >= {"api", "worker", "relay", "reader", "postgres", "nats"}
@@ -99,9 +132,11 @@ async def test_the_logs_and_spans_tell_of_no_person(traced: tuple[Running, Colle
         assert told == [], name
     spans = str(collector.spans).lower()
     assert not any(word in spans for word in PEOPLE)
-    lines = [json.loads(line) for line in logs["worker"].splitlines() if line.startswith("{")]
-    [attempt] = [line for line in lines if line.get("task") == asked and line["event"] == "worker.attempt_ended"]
+    [attempt] = attempts(service, asked)
     assert attempt.keys() >= {"kind", "attempt", "turn", "outcome", "seconds", "trace_id", "timestamp", "level"}
+    assert attempt["correlation_id"] == request_id, "the line of the request and that of its work are found by one id"
+    [rejected] = attempts(service, letter["id"])
+    assert (rejected["outcome"], rejected["error_type"], rejected["level"]) == ("refused", "mail_rejected", "info")
     requests = [json.loads(line) for line in logs["api"].splitlines() if line.startswith("{")]
     answered = [line for line in requests if line["event"] == "http.answered"]
     assert all(line["request_id"] and line["key"] == "operator" for line in answered)
@@ -109,6 +144,15 @@ async def test_the_logs_and_spans_tell_of_no_person(traced: tuple[Running, Colle
         ("POST", "/v1/accounts", 422),
         ("GET", "/v1/accounts/{id}", 404),
     }
+
+
+def attempts(service: Running, task: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in service.log("worker").splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("task") == task and line["event"] == "worker.attempt_ended"]
+
+
+def stumbled(service: Running, task: str) -> bool:
+    return any(line["outcome"] == "stumbled" and line["error_type"] for line in attempts(service, task))
 
 
 def test_an_exception_is_told_without_its_words() -> None:

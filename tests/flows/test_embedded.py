@@ -29,6 +29,7 @@ from infra.embedded.nats import account, write_accounts
 from infra.embedded.servers import Servers, spawning, start_servers
 from infra.embedded.supervisor import RESERVE_S
 from infra.roles.runs import STOP_TRIES
+from infra.roles.up import up
 from tests.waiting import alive, until, until_told
 
 GONE = (OSError, asyncpg.PostgresError)  # it is being started again
@@ -92,6 +93,14 @@ async def test_the_servers_keep_their_data_when_they_are_killed(servers: Servers
         assert server.pid != before
     assert await sql(servers.dsn(), "SELECT one FROM kept") == 1
     assert await _streams(servers) == ["LOG"]
+
+
+def test_the_mail_sink_refuses_whom_there_cannot_be(servers: Servers) -> None:
+    with smtplib.SMTP("127.0.0.1", servers.home.ports["mail"], timeout=10) as client:
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            client.sendmail("a@example.com", ["ada@nowhere.INVALID"], "Hello")
+        assert client.sendmail("a@example.com", ["ada@example.com", "b@x.invalid"], "Hello").keys() == {"b@x.invalid"}
+    assert refused.value.recipients["ada@nowhere.INVALID"][0] == 550
 
 
 def test_a_wiped_nats_has_no_streams(servers: Servers) -> None:
@@ -325,6 +334,13 @@ def test_a_used_port_is_refused_in_one_sentence(tmp_path: Path, servers: Servers
     used = servers.home.ports["mail"]
     told = supervisor(tmp_path, used, "attached").communicate(timeout=30)
     assert told == ("", f"The port {used} is already used by another program.\n")
+
+
+def test_more_ports_for_metrics_than_there_are_is_refused_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert up(tmp_path, 0, workers=2, relays=1, metrics_port=65_533) == 78
+    assert capsys.readouterr().err == "There are not 4 ports for metrics from 65533 on; the last is 65535.\n"
 
 
 def test_a_second_supervisor_is_refused_in_one_sentence(servers: Servers) -> None:

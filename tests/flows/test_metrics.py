@@ -99,6 +99,16 @@ async def test_no_caller_makes_a_series(api: Api) -> None:
     assert of(samples, "http_request_seconds_count", method="GET", route="/v1/tasks/{id}") == 60
 
 
+async def test_a_balance_that_takes_too_long_hides_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.http.metrics.PATIENCE_S", 0.5)
+    async with api.operator as http, api.database.driver() as other, other.transaction():
+        await other.execute("LOCK TABLE postcommit.balance IN ACCESS EXCLUSIVE MODE")
+        samples = await told(http)
+    assert of(samples, "postgres_up") == 1, "Postgres is there"
+    assert of(samples, "cursor_behind", cursor="balance") == 0
+    assert not [name for name, _ in samples if name.startswith("postcommit_balance")]
+
+
 @pytest.mark.parametrize(("holder", "status"), [(None, 401), ("client", 403), ("worker", 403), ("auditor", 200)])
 async def test_who_may_read_the_log_may_read_them(api: Api, holder: str | None, status: int) -> None:
     async with api.by(holder) as http:

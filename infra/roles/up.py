@@ -1,14 +1,15 @@
 """The role `up`: every other role on embedded servers, supervised, each in a process of its own."""
 
+import itertools
 import json
 import os
 import select
 import sys
 import traceback
 from asyncio import run
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from infra.embedded.home import HOST, Home, make, occupied
 from infra.embedded.servers import Server, servers_of
 from infra.embedded.supervisor import READY_S, RESERVE_S, Announce, Kept, supervise
 from infra.exits import REFUSED, Refused, told
-from infra.settings import Settings
+from infra.settings import Settings, load
 
+METRICS_PORT, TELLING = "POSTCOMMIT_METRICS_PORT", ("relay", "worker", "reader")
 PROGRAM = (sys.executable, "-m", "infra.cli")
 
 
@@ -104,7 +106,7 @@ def _serve(
     try:
         with occupied(path, port) as home:
             prepare = [_command(home, step, 0, owner=True) for step in steps]
-            kept = [_kept(home, role, index, verbose, grace_s) for role in roles for index in range(role.count)]
+            kept = [_kept(home, role, index, verbose, grace_s) for role, index in _each(roles, load().metrics_port)]
             run(supervise(servers_of(home, queues), prepare, kept, announce))
     except Refused as error:
         announce(REFUSED, str(error))
@@ -116,6 +118,15 @@ def _serve(
         announce(1, f"The directory {path} cannot be used: {error}.")
         return 1
     return 0
+
+
+def _each(roles: Sequence[Role], port: int) -> Iterator[tuple[Role, int]]:
+    """Every process. On one machine each that tells metrics has a port of its own: this one, and those after it."""
+    ports = itertools.count(port)
+    for role in roles:
+        for index in range(role.count):
+            own = {METRICS_PORT: str(next(ports))} if port and role.name in TELLING else {}
+            yield replace(role, env={**role.env, **own}), index
 
 
 def _kept(home: Home, role: Role, index: int, verbose: bool, grace_s: float) -> Kept:

@@ -1,6 +1,7 @@
 """What relay, worker and reader tell Prometheus, each on a port of its own (setting `metrics_port`)."""
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,11 +30,13 @@ HELD = Gauge("postcommit_worker_held", "Tasks that this worker runs now.", regis
 SLOTS = Gauge("postcommit_worker_slots", "Tasks that it may run at once.", registry=REGISTRY)
 LEG = Histogram(
     "postcommit_leg_seconds",
-    "mirror: written until in the stream; claim: due until claimed; run: claimed until it ended.",
+    "sequence: written until numbered; publish: numbered until in the stream; mirror: both; "
+    "claim: due until claimed; run: claimed until it ended.",
     ("leg",),
     registry=REGISTRY,
     buckets=SECONDS,
 )
+NUMBERINGS: deque[tuple[int, int, datetime]] = deque(maxlen=10_000)  # after which position, up to which, when
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def served(settings: Settings) -> Iterator[None]:
 def begun(task: Task, now: datetime) -> None:
     """A worker has claimed it."""
     if task.due_at is not None:
-        LEG.labels("claim").observe(max((now - task.due_at).total_seconds(), 0.0))
+        LEG.labels("claim").observe(_between(task.due_at, now))
 
 
 def ended(kind: str, outcome: Outcome, seconds: float) -> None:
@@ -67,9 +70,28 @@ def ended(kind: str, outcome: Outcome, seconds: float) -> None:
     LEG.labels("run").observe(seconds)
 
 
+def numbered(count: int, last: int, now: datetime) -> None:
+    """So many facts have a position, up to the last."""
+    NUMBERED.inc(count)
+    NUMBERINGS.append((last - count, last, now))
+
+
 def mirrored(lines: Sequence[Line], now: datetime) -> None:
     """These were acknowledged by the stream."""
     MIRRORED.inc(len(lines))
-    mirror = LEG.labels("mirror")
     for line in lines:
-        mirror.observe(max((now - line.at).total_seconds(), 0.0))
+        LEG.labels("mirror").observe(_between(line.at, now))
+        if (at := _numbered_at(line.position)) is not None:
+            LEG.labels("sequence").observe(_between(line.at, at))
+            LEG.labels("publish").observe(_between(at, now))
+
+
+def _numbered_at(position: int) -> datetime | None:
+    """None where another relay numbered it, or this one long ago. Positions are asked in order."""
+    while NUMBERINGS and NUMBERINGS[0][1] < position:
+        NUMBERINGS.popleft()
+    return NUMBERINGS[0][2] if NUMBERINGS and NUMBERINGS[0][0] < position else None
+
+
+def _between(begin: datetime, end: datetime) -> float:
+    return max((end - begin).total_seconds(), 0.0)

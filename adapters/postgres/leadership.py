@@ -32,6 +32,7 @@ class Leadership:
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
+        self.last = 0  # the position that this session gave last
         self._low = 0  # every outbox row up to here was moved, and none can appear there any more
         self._beyond: set[int] = set()  # moved rows above `low`, where numbers between are missing
         self._mark: tuple[int, frozenset[str]] | None = None  # the next low, and who may still write below it
@@ -78,7 +79,8 @@ class Leadership:
         A position that another leader has taken meanwhile raises UniqueViolationError: nothing was moved, try again."""
         async with self._busy:
             settled = await self._settled()
-            moved = await self._connection.fetchval(statement("sequence_outbox"), self._low, limit)
+            [row] = await self._connection.fetch(statement("sequence_outbox"), self._low, limit)
+            moved, self.last = row["moved"], row["last"]
             self._beyond.update(moved)
             if len(moved) < limit:
                 self._raise_low(settled)

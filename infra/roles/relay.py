@@ -127,7 +127,7 @@ class Relay:
                 logger.info("relay.sequence_again", error=str(error))
                 moved = 0
             if moved:
-                metrics.NUMBERED.inc(moved)
+                metrics.numbered(moved, leadership.last, self.clock.now())
                 pause = BUSY_S
                 self.numbered.set()
                 await self.link.ring(HEAD_BELL)

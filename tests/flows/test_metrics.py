@@ -1,13 +1,18 @@
 """Does an operator see what is so, and nothing that a caller made up?"""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import httpx
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.http import metrics as served_metrics
 from adapters.http.metrics import measured
 from adapters.postgres.readers import FOLDS
+from domain.mirror import Line
 from domain.outcome import Done
 from domain.task import Task
 from infra import metrics
@@ -99,16 +104,6 @@ async def test_no_caller_makes_a_series(api: Api) -> None:
     assert of(samples, "http_request_seconds_count", method="GET", route="/v1/tasks/{id}") == 60
 
 
-async def test_a_balance_that_takes_too_long_hides_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.http.metrics.PATIENCE_S", 0.5)
-    async with api.operator as http, api.database.driver() as other, other.transaction():
-        await other.execute("LOCK TABLE postcommit.balance IN ACCESS EXCLUSIVE MODE")
-        samples = await told(http)
-    assert of(samples, "postgres_up") == 1, "Postgres is there"
-    assert of(samples, "cursor_behind", cursor="balance") == 0
-    assert not [name for name, _ in samples if name.startswith("postcommit_balance")]
-
-
 @pytest.mark.parametrize(("holder", "status"), [(None, 401), ("client", 403), ("worker", 403), ("auditor", 200)])
 async def test_who_may_read_the_log_may_read_them(api: Api, holder: str | None, status: int) -> None:
     async with api.by(holder) as http:
@@ -135,3 +130,55 @@ async def test_a_role_tells_of_itself_on_its_port() -> None:
         < of(grown, "leg_seconds_bucket", leg="claim", le="10.0")
     )
     assert of(grown, "leg_seconds_sum", leg="run") == pytest.approx(0.2)
+
+
+async def test_a_balance_that_would_be_long_to_count_is_left_out_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with api.operator as http:
+        before = await told(http)
+        monkeypatch.setattr(served_metrics, "FRESH_S", 0.0)
+        behind = of(before, "outbox_depth") + of(before, "cursor_behind", cursor="balance")
+        monkeypatch.setattr(served_metrics, "MOST_UNFOLDED", behind)
+        assert of(await told(http), "balance_difference") == 0
+        await requested(http)
+        samples = await told(http)
+    assert of(samples, "postgres_up") == 1 and of(samples, "outbox_depth") == of(before, "outbox_depth") + 1
+    assert not {name for name, _ in samples} & {"postcommit_balance", "postcommit_balance_difference"}
+
+
+async def test_a_balance_that_does_not_answer_takes_nothing_with_it(
+    api: Api, dsn: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_metrics, "FRESH_S", 0.0)
+    monkeypatch.setattr(served_metrics, "PATIENCE_S", 0.5)
+    owner = await asyncpg.connect(dsn("postcommit_owner"))
+    try:
+        async with api.operator as http:
+            async with owner.transaction():
+                await owner.execute("LOCK TABLE postcommit.balance IN ACCESS EXCLUSIVE MODE")
+                samples = await told(http)
+            after = await told(http)
+    finally:
+        await owner.close()
+    assert of(samples, "postgres_up") == 1 and ("postcommit_log_position", frozenset()) in samples
+    assert ("postcommit_balance_difference", frozenset()) not in samples
+    assert of(after, "balance_difference") == 0
+
+
+def test_each_leg_of_the_mirror_has_its_time() -> None:
+    begin = datetime.now(UTC)
+    lines = [Line(position, "", "", {}, b"", begin) for position in range(1_001, 1_006)]
+    before = scraped(generate_latest(metrics.REGISTRY).decode())
+    metrics.numbered(2, 1_003, begin + timedelta(seconds=1))  # 1,001 was another relay's
+    metrics.numbered(1, 1_004, begin + timedelta(seconds=2))
+    metrics.mirrored(lines[:2], begin + timedelta(seconds=4))
+    metrics.mirrored(lines[2:], begin + timedelta(seconds=5))  # 1,005 was another relay's, too
+    after = scraped(generate_latest(metrics.REGISTRY).decode())
+    grown = {at: after[at] - before.get(at, 0.0) for at in after}
+    legs = {
+        leg: (of(grown, "leg_seconds_count", leg=leg), of(grown, "leg_seconds_sum", leg=leg))
+        for leg in ("sequence", "publish", "mirror")
+    }
+    assert legs == {"sequence": (3, 1 + 1 + 2), "publish": (3, 3 + 4 + 3), "mirror": (5, 2 * 4 + 3 * 5)}
+    assert of(grown, "relay_numbered_total") == 3 and of(grown, "relay_mirrored_total") == 5

@@ -9,6 +9,7 @@ import yaml
 from adapters.http.metrics import COUNTERS, GAUGES, Metrics
 from infra.metrics import REGISTRY
 from infra.roles.api import service_of
+from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text()
@@ -38,3 +39,12 @@ def test_every_alarm_has_its_line_and_every_line_its_alarm() -> None:
     lines = re.findall(r"^\| `(Postcommit\w+)` \| [^|]+ \| [^|]+ \|$", PAGE, re.MULTILINE)
     assert lines == [rule["alert"] for rule in RULES]
     assert all(rule["labels"]["severity"] in ("page", "ticket") and rule["annotations"]["summary"] for rule in RULES)
+
+
+def test_prometheus_is_told_to_ask_where_the_services_of_compose_tell() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    [config] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    jobs = yaml.safe_load(config)["scrape_configs"]
+    asked = {target for job in jobs for one in job["static_configs"] for target in one["targets"]}
+    ports = {name: services[name]["environment"]["POSTCOMMIT_METRICS_PORT"] for name in ("relay", "worker", "reader")}
+    assert asked == {f"api:{Settings().port}"} | {f"{name}:{port}" for name, port in ports.items()}

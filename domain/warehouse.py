@@ -59,7 +59,8 @@ def flaw(url: str, private: bool) -> str | None:
         return "It is no address"
     schemes = ("https", "http") if private else ("https",)
     if parts.scheme not in schemes:
-        return f"Its scheme is {parts.scheme or 'missing'!r}; allowed is {' or '.join(schemes)}"
+        found = f"Its scheme is {parts.scheme!r}" if parts.scheme else "It has no scheme"
+        return f"{found}; allowed is {' or '.join(schemes)}"
     if not host or port == 0 or not url.isascii() or not url.isprintable() or " " in url:
         return "It names no host"
     if parts.username is not None or parts.fragment:

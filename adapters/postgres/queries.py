@@ -1,7 +1,7 @@
 """Questions that the REST API asks: of tasks, of the log, of what readers have made of it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from domain.views import HEAD, Balance, Gauge, Glance, Line, Seen, Wanted
 MOST_BYTES = 8 * 1024 * 1024  # of requests and results in one page
 NEW_THING: ColumnElement[bool] = literal_column(NEW_THINGS)  # as the index has it
 SKEW = timedelta(minutes=1)  # between the clock of an id and that of its row
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 MOST_COUNTED = 100_000  # rows that are counted for a scrape
 MANY = 10_000  # positions that such a skew may shift
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
@@ -129,10 +130,10 @@ class PostgresQueries:
             if (value := getattr(wanted, name)) is not None:
                 query = query.where(table[name] == value)
         if wanted.since is not None:  # positions ascend with time, but for the clocks of several machines
-            first = select(table.position).where(table.at >= wanted.since - SKEW).order_by(table.at).limit(1)
+            first = select(table.position).where(table.at >= _before(wanted.since)).order_by(table.at).limit(1)
             query = query.where(table.at >= wanted.since, table.position >= first.scalar_subquery() - MANY)
         if wanted.until is not None:
-            last = select(table.position).where(table.at < wanted.until + SKEW).order_by(table.at.desc()).limit(1)
+            last = select(table.position).where(table.at < _behind(wanted.until)).order_by(table.at.desc()).limit(1)
             query = query.where(table.at < wanted.until, table.position <= last.scalar_subquery() + MANY)
         return [audited(row) for row in await self._rows(query.order_by(table.position).limit(wanted.limit))]
 
@@ -187,10 +188,18 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     asked = {name: getattr(wanted, name) for name in conditions}
     found = [conditions[name](value) for name, value in asked.items() if value not in (None, ())]
     if wanted.since is not None:  # ids begin with the time, so their index finds it
-        found.append(table.id >= _id_at(wanted.since - SKEW))
+        found.append(table.id >= _id_at(_before(wanted.since)))
     if wanted.until is not None:
-        found.append(table.id < _id_at(wanted.until + SKEW))
+        found.append(table.id < _id_at(_behind(wanted.until)))
     return found
+
+
+def _before(time: datetime) -> datetime:
+    return time - min(SKEW, time - FIRST)
+
+
+def _behind(time: datetime) -> datetime:
+    return time + min(SKEW, LAST - time)
 
 
 def _id_at(time: datetime) -> UUID:

@@ -31,3 +31,21 @@ async def test_pages_are_bounded_by_their_bytes(api: Api, path: str) -> None:
         listed = [item["id"] if "request" in item else item["stream"].removeprefix("task-") for item in items]
         assert set(listed) >= asked and len(listed) == len(set(listed))
         assert max(sizes) < MOST and len(sizes) >= 3
+
+
+async def test_a_list_takes_the_ends_of_time(api: Api) -> None:
+    """Also where the clocks of several machines are allowed for, beside it."""
+    async with api.operator as http:
+        asked = (await requested(http))["id"]
+        paths = (await http.get("/openapi.json")).json()["paths"]
+        spans = [path for path, found in paths.items() if names(found.get("get", {})) >= {"since", "until", "limit"}]
+        assert {"/v1/tasks", "/v1/audit"} <= set(spans)
+        for path in spans:
+            answer = await http.get(f"{path}?since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59.999999Z&limit=1")
+            assert answer.status_code == 200, path
+            if path == "/v1/tasks":
+                assert [item["id"] for item in answer.json()["items"]] == [asked]
+
+
+def names(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation.get("parameters", ())}

@@ -37,6 +37,8 @@ class SignUp(Record, frozen=True):
 
 
 class Registered(Record, frozen=True):
+    """Somebody has an account."""
+
     email: Personal[str]
     name: Personal[str]
 

@@ -15,11 +15,15 @@ GOOD = "events.v1.order.> and tasks.v1.*.*.completed.*"
 
 
 class Added(Record, frozen=True):
+    """A program may read what the filter lets through."""
+
     name: str
     filter: str  # a subject of NATS, with wildcards
 
 
 class Removed(Record, frozen=True):
+    """It may read nothing any more, and its durable is gone."""
+
     name: str
 
 

@@ -51,15 +51,21 @@ class Patch(Record, frozen=True):
 
 
 class Created(Record, frozen=True):
+    """It can be ordered."""
+
     details: Details
 
 
 class Changed(Record, frozen=True):
+    """It is another: `before` and `after` are whole."""
+
     before: Details
     after: Details
 
 
 class Deleted(Record, frozen=True):
+    """It cannot be ordered any more, for good."""
+
     before: Details
 
 

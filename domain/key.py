@@ -12,6 +12,8 @@ RESERVED = frozenset({"system"})  # stands in the audit for a part of the progra
 
 
 class Issued(Record, frozen=True):
+    """Who holds its secret may use the API, as far as the scope goes."""
+
     name: str
     scope: str
 
@@ -23,7 +25,7 @@ class Rotated(Record, frozen=True):
 
 
 class Revoked(Record, frozen=True):
-    pass
+    """None of its secrets is valid any more."""
 
 
 Event = Issued | Rotated | Revoked

@@ -41,6 +41,8 @@ class Line(Record, frozen=True):
 
 
 class Created(Record, frozen=True):
+    """A draft: its lines are at the prices of this moment."""
+
     account: UUID
     lines: tuple[Line, ...]
     total_cents: int
@@ -49,7 +51,7 @@ class Created(Record, frozen=True):
 
 
 class Confirmed(Record, frozen=True):
-    pass
+    """It is sold: mail, notice to the warehouse and analytics follow, one after the other."""
 
 
 class Recorded(Record, frozen=True):

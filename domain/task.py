@@ -80,12 +80,16 @@ class Waiting(Record, frozen=True):
 
 
 class Started(Record, frozen=True):
+    """A worker has claimed it. Only who has the newest turn may tell more."""
+
     turn: int
     attempt: int
     worker: str
 
 
 class Progressed(Record, frozen=True):
+    """How far the work is: `done` of `total` units. `note` is for people."""
+
     done: float
     total: float
     unit: str = ""
@@ -93,6 +97,8 @@ class Progressed(Record, frozen=True):
 
 
 class Stumbled(Record, frozen=True):
+    """An attempt ended badly; the next one begins at `again_at`."""
+
     error: Error
     again_at: datetime
 
@@ -105,20 +111,28 @@ class Rescued(Record, frozen=True):
 
 
 class Completed(Record, frozen=True):
+    """Done: the result is final."""
+
     result: Any
     progress: Progress | None = None
 
 
 class Failed(Record, frozen=True):
+    """Ended badly, for good."""
+
     error: Error
 
 
 class CancelRequested(Record, frozen=True):
+    """Whoever works on it is asked to stop."""
+
     by: str
     reason: str = ""
 
 
 class Cancelled(Record, frozen=True):
+    """Ended undone. `cause` is a task that it needed and that did not end well."""
+
     by: str
     reason: str = ""
     cause: UUID | None = None

@@ -50,11 +50,12 @@ def test_a_published_schema_is_not_overwritten_by_one_that_breaks_its_readers(tm
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}.v{path.stem}")
-def test_a_schema_names_itself(path: Path) -> None:
+def test_a_schema_names_itself_and_says_what_happened(path: Path) -> None:
     told = json.loads(path.read_text())
     Draft202012Validator.check_schema(told)
     assert told["$id"] == cloudevents.schema_path(path.parent.name, int(path.stem))
     assert told["title"] == f"{path.parent.name}.v{path.stem}"
+    assert told["description"].endswith(".")
 
 
 @pytest.mark.parametrize("path", HISTORY, ids=lambda path: path.stem)

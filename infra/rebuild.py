@@ -17,7 +17,7 @@ from adapters.postgres.tables import epochs, events
 from domain import compose, rebuild
 from domain.log import Entry, Meta, stream_of
 from infra.clock import Clock
-from infra.exits import Refused
+from infra.exits import NotFound, Refused
 from infra.migrate import head
 
 CHUNK = 2_000  # facts in one transaction
@@ -43,11 +43,11 @@ class Unfoldable(Exception):
 
 
 def require_fold(name: str) -> None:
-    """Raises Refused for what is no reader, or no fold."""
+    """Raises NotFound for what is no reader, Refused for what is no fold."""
     if name == RELEASE:
         raise Refused("The reader release is no fold of the log: it writes facts, and those stand for ever.")
     if name not in FOLDS:
-        raise Refused(f"There is no reader {name!r}; there are {', '.join(FOLDS)}.")
+        raise NotFound(f"There is no reader {name!r}; there are {', '.join(FOLDS)}.")
 
 
 async def compared(dsn: str, name: str, told: Told = lambda position, end: None) -> Verdict:

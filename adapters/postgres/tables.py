@@ -130,6 +130,7 @@ tasks = Table(  # the folded state of every task, written in the same statement 
         "(status IN ('complete', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="tasks_finished_when_ended"
     ),
     CheckConstraint("status <> 'scheduled' OR due_at IS NOT NULL", name="tasks_scheduled_have_due_at"),
+    CheckConstraint("isfinite(due_at)", name="tasks_due_at_is_a_time"),
     CheckConstraint("status <> 'waiting' OR cardinality(needs) > 0", name="tasks_waiting_have_needs"),
     Index("tasks_queued", "queue", "due_at", "id", postgresql_where=text("status = 'queued'")),
     Index("tasks_scheduled", "due_at", postgresql_where=text("status = 'scheduled'")),

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from adapters.postgres.tasks import PostgresTasks
 from domain import task
 from domain.kind import Kind
 from domain.record import Personal, Record
+from infra import migrate
 from infra.clock import new_id
 from infra.embedded.servers import Servers
 from tests import making
@@ -272,6 +275,33 @@ async def test_idempotency_keys_are_forgotten_after_seven_days_and_not_before(
     assert [row["key"] for row in left] == [keys["6 days 23 hours"].key]
     assert await database.fetch("forget_keys") == []
     await admin.close()
+
+
+# Times.
+
+DUE = Path(migrate.__file__).parent / "migrations/versions/0006_due.sql"
+
+
+@pytest.mark.parametrize("time", ["9999-12-31 23:59:59.999999+00", "0001-01-01 00:00:00+00"])
+async def test_no_task_is_due_at_what_the_driver_takes_for_infinity(
+    database: Database, dsn: Callable[[str], str], time: str
+) -> None:
+    id, entry = making.new_task()
+    await PostgresLog(database).append(entry)
+    owner = await asyncpg.connect(dsn("postcommit_owner"))
+    first = datetime.fromisoformat(time)
+    move, due = "UPDATE postcommit.tasks SET due_at = $2 WHERE id = $1", "FROM postcommit.tasks WHERE id = $1"
+    try:
+        with pytest.raises(asyncpg.CheckViolationError, match="tasks_due_at_is_a_time"):
+            await owner.execute(move, id, first)
+        await owner.execute("ALTER TABLE postcommit.tasks DROP CONSTRAINT tasks_due_at_is_a_time")
+        await owner.execute(move, id, first)
+        assert await owner.fetchval(f"SELECT isfinite(due_at) {due}", id) is False
+        for statement in DUE.read_text().split("\n----\n"):
+            await owner.execute(statement)
+        assert await owner.fetchval(f"SELECT due_at {due}", id) == first
+    finally:
+        await owner.close()
 
 
 # Outcomes.

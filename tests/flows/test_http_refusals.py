@@ -31,6 +31,8 @@ WRONG: list[tuple[str, Any, list[str]]] = [  # what is wrong, the body, the poin
     ("request is no object", {"kind": "probe", "request": []}, ["/request"]),
     ("time without zone", PROBE | {"due_at": "2030-01-01T00:00:00"}, ["/due_at"]),
     ("no time", PROBE | {"due_at": "tomorrow"}, ["/due_at"]),
+    ("infinity", PROBE | {"due_at": "9999-12-31T23:59:59.999999Z"}, ["/due_at"]),
+    ("no time at all", PROBE | {"due_at": "0001-01-01T00:00:00Z"}, ["/due_at"]),
     ("time without UTC", PROBE | {"due_at": "9999-12-31T23:59:59-12:00"}, ["/due_at"]),
     ("a list", [], [""]),
     ("null", None, [""]),

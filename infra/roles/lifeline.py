@@ -150,9 +150,9 @@ class Lifeline:
         """Until the next tick, or until the next task is due."""
         try:
             due_at = await self.tasks.next_due()
+            if due_at is None or (self._looked and due_at <= self._looked and not self._moved):  # it cannot be queued
+                return TICK_S
+            return min(max((due_at - self.clock.now()).total_seconds(), 0.01), TICK_S)
         except Exception as error:
             logger.info("lifeline.next_due_unknown", error=str(error))
             return TICK_S
-        if due_at is None or (self._looked and due_at <= self._looked and not self._moved):  # it cannot be queued
-            return TICK_S
-        return min(max((due_at - self.clock.now()).total_seconds(), 0.01), TICK_S)

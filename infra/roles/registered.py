@@ -10,6 +10,7 @@ import structlog
 from nats.aio.client import Client
 
 from adapters.nats import registered
+from adapters.nats.api import ApiError
 from adapters.postgres import consumers
 from adapters.postgres.consumers import Registered
 from adapters.postgres.database import TRANSIENT, Database
@@ -28,14 +29,20 @@ class Keeper:
         `first` is where the stream begins. Up to `mirrored` it is known to hold what the ledger holds: what was
         acknowledged beyond that may have been somebody else's, and is not believed. `head` is the ledger's."""
         for one in await consumers.everyone(self.database):
-            if one.removed_at is not None:
-                await self._drop(client, one.name, one.removed_at)
-                continue
-            found = await registered.find(client, one.name)
-            if found is None or found.filter != one.filter:
-                await self._make(client, one, first, head)
-            elif (position := min(found.reached, mirrored)) > one.position:
-                await consumers.reached(self.database, one.name, one.created_at, position)
+            try:
+                await self._keep(client, one, first, mirrored, head)
+            except ApiError as error:  # that NATS refuses one must not stop the others
+                logger.warning("relay.consumer_refused", consumer=one.name, error=str(error))
+
+    async def _keep(self, client: Client, one: Registered, first: int, mirrored: int, head: int) -> None:
+        if one.removed_at is not None:
+            await self._drop(client, one.name, one.removed_at)
+            return
+        found = await registered.find(client, one.name)
+        if found is None or found.filter != one.filter:
+            await self._make(client, one, first, head)
+        elif (position := min(found.reached, mirrored)) > one.position:
+            await consumers.reached(self.database, one.name, one.created_at, position)
 
     async def _make(self, client: Client, one: Registered, first: int, head: int) -> None:
         start = min(one.position, head) + 1

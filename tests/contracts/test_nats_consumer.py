@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from adapters.nats import registered
 from adapters.nats.api import call
 from adapters.nats.names import consumer
 from adapters.nats.stream import Limits, LogStream
+from adapters.postgres.database import Database
 from infra.app import QUEUES
 from infra.embedded import consumers
 from infra.embedded.nats import write_accounts
 from infra.embedded.reload import let_in, reload
 from infra.embedded.servers import Servers, start_servers
+from infra.roles.registered import Keeper
 from tests.waiting import until, until_told
 
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_age_s=3_600.0)
@@ -254,6 +256,19 @@ async def test_the_general_user_of_subscribers_cannot_touch_the_durable_of_a_con
         await call(world.relay, f"CONSUMER.DELETE.LOG.{name}")
     assert await world.ours() == before
     await subscriber.close()
+
+
+async def test_a_consumer_that_nats_refuses_keeps_no_other_from_its_durable(
+    world: World, dsn: Callable[[str], str]
+) -> None:
+    database = Database(dsn("postcommit"), 1)
+    async with database.driver() as connection:
+        put = "INSERT INTO postcommit.consumers (name, filter, position, created_at) VALUES ($1, $2, 0, now())"
+        await connection.executemany(put, [("a/b", ORDERS), ("later", ORDERS)])
+    await Keeper(database).keep(world.relay, 1, 0, 0)
+    await database.close()
+    assert await registered.find(world.relay, "a/b") is None  # no name for NATS
+    assert await registered.find(world.relay, "later") == registered.Durable(ORDERS, 0)
 
 
 async def test_a_consumer_is_let_in_after_a_restart_of_the_server_and_no_longer_when_it_was_removed(

@@ -22,9 +22,10 @@ REFUSING = (
     asyncpg.UndefinedObjectError,  # a role that the schema grants to, a parameter of the address
     asyncpg.ClientConfigurationError,  # a parameter of the address that is wrong
 )
+SLOW = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 LATER = (
     *GONE,
-    asyncpg.LockNotAvailableError,
+    *SLOW,
     asyncpg.TransactionRollbackError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -43,6 +44,8 @@ def postgres(dsn: str) -> Iterator[None]:
         cause = _cause(error)
         if isinstance(cause, REFUSING):
             raise Refused(f"Postgres at {mask(dsn)} refuses this: {_words(cause)}.") from error
+        if isinstance(cause, SLOW):
+            raise Away(f"Postgres at {mask(dsn)} took too long for this: {_words(cause)}.") from error
         if isinstance(cause, (Unavailable, *LATER)):
             raise Away(f"Postgres at {mask(dsn)} does not answer: {_words(cause)}.") from error
         raise
@@ -58,7 +61,7 @@ async def nats(url: str) -> AsyncIterator[Client]:
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of the first connection too
             reconnect_time_wait=0.1,
-            error_cb=_unheard,
+            error_cb=unheard,
         )
     except NATS_ERRORS as error:
         raise _unasked(url, error) from error
@@ -77,8 +80,8 @@ def _unasked(url: str, error: Exception) -> Away | Refused:
     return Away(f"NATS at {mask(url)} cannot be asked: {words}.")
 
 
-async def _unheard(_: Exception) -> None:
-    """What goes wrong is raised."""
+async def unheard(_: Exception) -> None:
+    """For a client whose calls raise what goes wrong: it need not be told twice."""
 
 
 def _cause(error: BaseException) -> BaseException:

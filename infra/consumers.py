@@ -19,12 +19,11 @@ from adapters.postgres.log import PostgresLog
 from domain import compose, consumer
 from domain.consumer import Consumer, Event
 from domain.log import Conflict, Entry, Meta, stream_of
-from infra import asking
+from infra import accounts, asking
 from infra.actor import actor
 from infra.app import QUEUES
 from infra.clock import Clock
-from infra.embedded import consumers as passwords
-from infra.embedded import nats
+from infra.embedded import nats, passwords
 from infra.embedded.home import Home, opened
 from infra.embedded.reload import let_in, reload
 from infra.exits import Conflicting, Misused, NotFound
@@ -157,8 +156,8 @@ def _told(place: Place, name: str, filter: str, password: str) -> dict[str, Any]
 def _own_server(told: dict[str, Any], password: str) -> dict[str, Any]:
     """What the operator of a server of one's own has to add to its configuration."""
     name = told["name"]
-    lines = {"accounts": nats.account(name, f'"{password}"'), "exports": "\n".join(nats.exports(name))}
-    return told | lines | {"denied": nats.denied(name)}
+    lines = {"accounts": accounts.account(name, f'"{password}"'), "exports": "\n".join(accounts.exports(name))}
+    return told | lines | {"denied": accounts.denied(name)}
 
 
 def _item(one: consumers.Registered) -> dict[str, Any]:

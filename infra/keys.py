@@ -1,7 +1,6 @@
 """What `postcommit keys` does: decided as every story is, and written with its fact in one transaction."""
 
 import secrets
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -91,22 +90,23 @@ async def listed(dsn: str) -> list[Row]:
         return await keys.listed(desk.database)
 
 
-async def take(dsn: str, wanted: Mapping[str, str], keep: bool) -> None:
+async def take(dsn: str, wanted: Mapping[str, str], keep: bool) -> list[str]:
     """Make the keys, whose names are also their scopes, all or none. One that exists gets the given secret, unless
-    `keep`. One that was revoked stays so. Raises Refused, with nothing changed, Conflicting or Away."""
+    `keep`. One that was revoked stays so: answers with the names of these.
+
+    Raises Refused, with nothing changed, Conflicting or Away."""
     async with _desk(dsn) as desk:
-        changes = [await _taken(desk, name, secret, keep) for name, secret in wanted.items()]
+        revoked = [name for name in wanted if (await desk.story(name)).revoked]
+        changes = [await _taken(desk, name, secret, keep) for name, secret in wanted.items() if name not in revoked]
         if facts := [change for change in changes if change.facts]:
             await desk.write(facts)
+        return revoked
 
 
 async def _taken(desk: Desk, name: str, secret: str, keep: bool) -> Change:
     before = await desk.story(name)
     if before.version == 0:
         return Change(name, desk.facts(name, before, key.issue(before, name, name)), secret)
-    if before.revoked:
-        print(f"The key {name} was revoked, and stays so.", file=sys.stderr)
-        return Change(name, ())
     if before.scope != name:
         raise Refused(f"The key {name} exists with the scope {before.scope}: it cannot be imported.")
     held = await keys.find(desk.database, keys.hash_of(secret))

@@ -80,14 +80,14 @@ def mirrored(lines: Sequence[Line], now: datetime) -> None:
     """These were acknowledged by the stream."""
     MIRRORED.inc(len(lines))
     for line in lines:
-        LEG.labels("mirror").observe(_between(line.at, now))
-        if (at := _numbered_at(line.position)) is not None:
+        if (at := _numbered_at(line.position)) is not None:  # what is told again is long past
+            LEG.labels("mirror").observe(_between(line.at, now))
             LEG.labels("sequence").observe(_between(line.at, at))
             LEG.labels("publish").observe(_between(at, now))
 
 
 def _numbered_at(position: int) -> datetime | None:
-    """None where another relay numbered it, or this one long ago. Positions are asked in order."""
+    """None where another relay numbered it, or this one long ago; each is asked for once, in order."""
     while NUMBERINGS and NUMBERINGS[0][1] < position:
         NUMBERINGS.popleft()
     return NUMBERINGS[0][2] if NUMBERINGS and NUMBERINGS[0][0] < position else None

@@ -193,7 +193,7 @@ def _require_usable(settings: Settings) -> None:
 
 def _require_webhook(settings: Settings) -> None:
     if settings.webhook_url and (wrong := warehouse.flaw(settings.webhook_url, settings.webhook_private)):
-        raise BadSetting(f"The setting webhook_url cannot be {settings.webhook_url!r}: {wrong}.")
+        raise BadSetting(f"The setting webhook_url cannot be {mask(settings.webhook_url)!r}: {wrong}.")
     if settings.webhook_url and not SIGNING.fullmatch(settings.webhook_secret):
         raise BadSetting("The setting webhook_secret should be whsec_ and 24 to 64 bytes as base64.")
 
@@ -220,7 +220,7 @@ def masked(settings: Settings) -> dict[str, Any]:
 def _shown(name: str, value: Any) -> Any:
     if name in SECRETS:
         return "***" if value else ""
-    return mask(value) if name in SCHEMES else value
+    return mask(value) if name in SCHEMES or name == "webhook_url" else value
 
 
 def mask(address: str) -> str:

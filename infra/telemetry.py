@@ -4,15 +4,16 @@ Without it nothing of OpenTelemetry is imported. The context travels as the `tra
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
-
-from litestar.types import ASGIApp
+from typing import TYPE_CHECKING, Protocol
 
 from domain.holding import Held
 from domain.mirror import Line
 from domain.outcome import Outcome
 from infra.exits import Refused
 from infra.settings import Settings
+
+if TYPE_CHECKING:  # a worker needs no litestar
+    from litestar.types import ASGIApp
 
 
 class Attempt(Protocol):
@@ -24,7 +25,7 @@ class Attempt(Protocol):
 
 
 class Telemetry(Protocol):
-    def requests(self, app: ASGIApp) -> ASGIApp:
+    def requests(self, app: "ASGIApp") -> "ASGIApp":
         """The application, with a span for each request; what the request writes belongs to it."""
 
     @contextmanager
@@ -51,7 +52,7 @@ class Untraced:
 class Off:
     """No telemetry."""
 
-    def requests(self, app: ASGIApp) -> ASGIApp:
+    def requests(self, app: "ASGIApp") -> "ASGIApp":
         return app
 
     @contextmanager

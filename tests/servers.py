@@ -18,10 +18,10 @@ import asyncpg
 import yaml
 
 from adapters.postgres.database import LIMITS
+from infra.accounts import rights
 from infra.app import QUEUES
 from infra.deploy.files import HERE, password_of
 from infra.embedded import postgres
-from infra.embedded.nats import rights
 
 NAMED = ("POSTCOMMIT_TEST_POSTGRES", "POSTCOMMIT_TEST_NATS")
 EMBEDDED = "POSTCOMMIT_TEST_EMBEDDED"  # set to anything: no engine is asked

@@ -41,7 +41,8 @@ LIBPQS_OWN = {  # of an address; without them asyncpg, and what waits here has a
     *("fallback_application_name", "sslcompression", "sslsni"),
 }
 UNKNOWN_HERE = {"channel_binding", "gssencmode"}  # to asyncpg; where they are required, Postgres refuses the name
-LIMITS = {"statement_timeout": "10s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "60s"}
+STATEMENT_S = 10  # what a statement may take, if nothing else is said
+LIMITS = {"statement_timeout": f"{STATEMENT_S}s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "60s"}
 
 
 class Unavailable(Exception):
@@ -122,14 +123,17 @@ class Database:
 
     `durable` is false only for what a power cut may take back: heartbeats, and what readers fold from the log again."""
 
-    def __init__(self, dsn: str, size: int = 8, name: str = "postcommit", durable: bool = True) -> None:
+    def __init__(
+        self, dsn: str, size: int = 8, name: str = "postcommit", durable: bool = True, statement_s: int = STATEMENT_S
+    ) -> None:
         self.dsn = dsn
         self.name = name
-        settings = LIMITS | {"application_name": name} | ({} if durable else {"synchronous_commit": "off"})
+        settings = LIMITS | {"application_name": name, "statement_timeout": f"{statement_s}s"}
+        settings |= {} if durable else {"synchronous_commit": "off"}
         self.engine = engine_of(
             dsn,
             settings,
-            command_timeout_s=30.0,
+            command_timeout_s=statement_s + 20.0,
             pool_size=size,
             max_overflow=0,
             pool_timeout=2.0,

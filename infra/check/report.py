@@ -11,6 +11,8 @@ from infra.check.run import MOST, Finding, check
 from infra.exits import Away, Refused
 from infra.migrate import require
 
+PATIENCE_S = 3_600  # an invariant is asked of the whole log
+
 
 async def report(home: Path | None, as_json: bool) -> int:
     """Print every invariant with what breaks it, as far as the servers answer; gives the exit code.
@@ -33,7 +35,7 @@ async def report(home: Path | None, as_json: bool) -> int:
 
 
 async def _gather(findings: list[Finding], postgres: str, nats: str) -> None:
-    database = Database(postgres, 2, "postcommit check")
+    database = Database(postgres, 2, "postcommit check", statement_s=PATIENCE_S)
     try:
         with asking.postgres(postgres):
             await require(database)

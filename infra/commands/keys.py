@@ -93,11 +93,13 @@ def import_keys(*, keep: Annotated[bool, Parameter(negative="", show_default=Fal
     keep
         A key that exists keeps its secret; without this it gets the given one.
     """
-    from infra.imported import parse
+    from infra.commands import show
+    from infra.commands.keyfile import parse
     from infra.keys import take
     from infra.settings import load
 
-    asyncio.run(take(load().postgres, parse(sys.stdin.buffer.read()), keep))
+    for name in asyncio.run(take(load().postgres, parse(sys.stdin.buffer.read()), keep)):
+        show.say(f"The key {name} was revoked, and stays so.")
     return 0
 
 

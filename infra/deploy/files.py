@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adapters.postgres.database import LIMITS
+from infra.accounts import accounts, rights
 from infra.app import QUEUES
-from infra.embedded import nats, postgres
+from infra.embedded import postgres
 
 HERE = Path(__file__).parent
 
@@ -15,7 +16,7 @@ NATS = """\
 # Made by `python -m infra.deploy.files`. Each user's password is a variable of the server's environment; one that
 # begins with a digit would be read as a number. Where to store is told on the command line: nats-server -sd DIR.
 listen: "0.0.0.0:4222"
-http: "0.0.0.0:8222"
+http: "127.0.0.1:8222"
 max_payload: 2MB
 jetstream {{
   sync_interval: always
@@ -42,11 +43,11 @@ def password_of(user: str) -> str:
 
 def files() -> Mapping[str, str]:
     """The text of each file, by its name."""
-    passwords = {user: f"${password_of(user)}" for user in nats.rights(QUEUES)}
+    passwords = {user: f"${password_of(user)}" for user in rights(QUEUES)}
     roles = postgres.ROLES.replace("'{postcommit_owner}'", ":'owner_password'")
     roles = roles.replace("'{postcommit}'", ":'app_password'").format(**LIMITS)
     return {
-        "nats.conf": NATS.format(accounts=nats.accounts(passwords, QUEUES)),
+        "nats.conf": NATS.format(accounts=accounts(passwords, QUEUES)),
         "postgres.sql": POSTGRES.format(roles=roles.strip(), database=postgres.DATABASE),
     }
 

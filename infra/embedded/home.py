@@ -212,4 +212,9 @@ def _ports(path: Path, http_port: int) -> Mapping[str, int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except OSError as error:
+        raise Refused(f"The file {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise Refused(f"The file {path} is not as `postcommit up` wrote it: {error}.") from error

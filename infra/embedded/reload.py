@@ -1,5 +1,6 @@
 """Makes the embedded nats-server take its accounts again: a SIGHUP, to the very process that holds its lock."""
 
+import asyncio
 import os
 import signal
 import time
@@ -11,10 +12,11 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from adapters.nats.names import STREAM, consumer
+from infra.asking import unheard
 from infra.embedded.home import HOST, Home
 
 PATIENCE_S = 30.0
-ONE_TRY_S = 1.0
+ONE_TRY_S, PAUSE_S = 1.0, 0.1
 
 
 def reload(home: Home) -> bool:
@@ -55,6 +57,7 @@ async def let_in(home: Home, name: str, password: str) -> str | None:
             durable = durable or answer == "no durable"
             if durable:
                 until = deadline
+            await asyncio.sleep(PAUSE_S)
     if durable:
         return "The consumer is let in; the relay has not made its durable yet."
     return f"NATS did not let the consumer in within {PATIENCE_S:.0f} s: see {home.log('nats')}."
@@ -69,7 +72,7 @@ async def _answer(home: Home, name: str, password: str) -> str:
             allow_reconnect=False,
             connect_timeout=1,
             reconnect_time_wait=0.05,
-            error_cb=_unheard,
+            error_cb=unheard,
         )
         try:
             subject = f"$JS.API.CONSUMER.INFO.{STREAM}.{consumer(name)}"
@@ -87,7 +90,3 @@ def _holds(pid: int, file: Path) -> bool:
         return any(file.samefile(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.exists())
     except OSError:
         return False
-
-
-async def _unheard(_: Exception) -> None:
-    """A server that does not know the user yet is no news."""

@@ -222,9 +222,12 @@ async def _obey(orders: asyncio.Queue[Signals], home: Home, kept: Kept) -> None:
         number = await orders.get()
         was_allowed = kept.allowed.is_set()
         await _hold(kept)
-        if number == SIGUSR1:
-            nats.wipe(home)
-        _say(f"nats was {'wiped' if number == SIGUSR1 else 'held' if was_allowed else 'let go'}.")
+        try:
+            if number == SIGUSR1:
+                nats.wipe(home)
+            _say(f"nats was {'wiped' if number == SIGUSR1 else 'held' if was_allowed else 'let go'}.")
+        except OSError as error:
+            _say(f"nats was not wiped: {error}.")
         if was_allowed == (number == SIGUSR1):
             kept.allowed.set()
 

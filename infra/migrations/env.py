@@ -25,12 +25,13 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
     table = f"{SCHEMA}.schema_version"  # alembic's own, which the roles may read
     connection.execute(text(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS compatible_from TEXT"))
-    connection.execute(text(f"UPDATE {table} SET compatible_from = :oldest"), {"oldest": compatible_from()})
+    reached = connection.scalar(text(f"SELECT version_num FROM {table}"))
+    connection.execute(text(f"UPDATE {table} SET compatible_from = :oldest"), {"oldest": compatible_from(reached)})
 
 
-def compatible_from() -> str:
-    """The oldest version whose programs may go on: every migration tells it of itself."""
-    return max(str(one.module.compatible_from) for one in context.script.walk_revisions())
+def compatible_from(reached: str) -> str:
+    """The oldest version whose programs may go on: every migration up to there tells it of itself."""
+    return max(str(one.module.compatible_from) for one in context.script.walk_revisions("base", reached))
 
 
 async def online() -> None:

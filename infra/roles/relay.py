@@ -3,8 +3,8 @@
     outbox ──sequence──▶ ledger ──mirror──▶ stream LOG ──▶ durables of the workers
                  (one session: it also holds the leader's lock)
 
-Whoever leads does so on one session of Postgres. Is the leader frozen, Postgres ends its idle session after 3 s, and a
-standby goes on; the old one, waking, finds its session gone and stands by."""
+Whoever leads does so on one session of Postgres. If the leader is frozen, Postgres ends its idle session after 3 s, and
+a standby goes on; the old one, waking, finds its session gone and stands by."""
 
 import asyncio
 import time
@@ -33,8 +33,8 @@ from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.loops import together
 from infra.roles.bells import Heard
+from infra.roles.keeper import Keeper
 from infra.roles.lifeline import Lifeline
-from infra.roles.registered import Keeper
 from infra.roles.role import name_of, ready, require_nats, until_stopped
 from infra.settings import Settings
 from infra.telemetry import OFF, Telemetry, telemetry

@@ -19,7 +19,7 @@ import uvloop
 from adapters.nats.broker import Link
 from adapters.postgres.database import Database
 from infra import asking
-from infra.exits import Away, Refused, told
+from infra.exits import INTERRUPTED, STUCK, Away, Refused, told
 from infra.loops import end
 from infra.migrate import require
 
@@ -40,7 +40,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> i
     try:
         return told(serve)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def log_to_stderr(level: str = "info") -> None:
@@ -177,4 +177,4 @@ def _watch(beat: list[float]) -> None:
         if now - beat[0] > STUCK_S:
             print(f"The event loop stood still for {STUCK_S:.0f} s: this process ends.", file=sys.stderr)
             faulthandler.dump_traceback()
-            os._exit(70)
+            os._exit(STUCK)

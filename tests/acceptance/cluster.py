@@ -11,12 +11,12 @@ import httpx
 import nats
 
 from adapters.nats.api import ApiError, NoAnswer, call
+from infra.accounts import rights
 from infra.app import QUEUES
 from infra.deploy.files import HERE, password_of
 from infra.embedded.binaries import nats_server
 from infra.embedded.child import Command, Process, until
 from infra.embedded.home import HOST, free_port
-from infra.embedded.nats import rights
 from infra.embedded.servers import Server
 from tests.waiting import until_told
 

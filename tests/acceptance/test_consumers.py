@@ -18,11 +18,11 @@ from jsonschema import Draft202012Validator
 from adapters.nats import registered
 from adapters.nats.stream import Limits, LogStream
 from domain.cloudevents import ALWAYS
+from infra.accounts import rights
 from infra.app import QUEUES
 from infra.deploy.files import HERE, password_of
 from infra.embedded.binaries import nats_server
 from infra.embedded.home import HOST, free_port
-from infra.embedded.nats import rights
 from tests.acceptance.running import Running, up
 from tests.acceptance.story import ALL, EXAMPLES_OF, PERSON, Missing, Story, lived
 from tests.acceptance.test_command_line import fits, ran, read

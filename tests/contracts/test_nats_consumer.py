@@ -18,11 +18,11 @@ from adapters.nats.names import consumer
 from adapters.nats.stream import Limits, LogStream
 from adapters.postgres.database import Database
 from infra.app import QUEUES
-from infra.embedded import consumers
+from infra.embedded import passwords
 from infra.embedded.nats import write_accounts
 from infra.embedded.reload import let_in, reload
 from infra.embedded.servers import Servers, start_servers
-from infra.roles.registered import Keeper
+from infra.roles.keeper import Keeper
 from tests.waiting import until, until_told
 
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_age_s=3_600.0)
@@ -38,7 +38,7 @@ class World:
     complaints: list[str]
 
     def kept(self) -> dict[str, str]:
-        return dict(consumers.known(self.servers.home))
+        return dict(passwords.known(self.servers.home))
 
     async def ours(self) -> Any:
         """The stream's content and every durable: what a consumer must leave alone."""
@@ -94,8 +94,8 @@ async def world(own: Servers, let: None) -> AsyncIterator[World]:
 
 
 async def added(servers: Servers, name: str) -> None:
-    with consumers.changing(servers.home) as kept:
-        secret = kept.setdefault(name, consumers.password())
+    with passwords.changing(servers.home) as kept:
+        secret = kept.setdefault(name, passwords.password())
     write_accounts(servers.home, QUEUES)
     assert await let_in(servers.home, name, secret) is None
 
@@ -104,7 +104,7 @@ async def connected(servers: Servers, name: str, complaints: list[str], **more: 
     async def complain(error: Exception) -> None:
         complaints.append(str(error))
 
-    url = f"nats://{consumer(name)}:{consumers.known(servers.home)[name]}@127.0.0.1:{servers.home.ports['nats']}"
+    url = f"nats://{consumer(name)}:{passwords.known(servers.home)[name]}@127.0.0.1:{servers.home.ports['nats']}"
     return await nats.connect(url, **({"inbox_prefix": f"_INBOX_{name}", "error_cb": complain} | more))
 
 
@@ -278,7 +278,7 @@ async def test_a_consumer_is_let_in_after_a_restart_of_the_server_and_no_longer_
     world.servers.nats.restart()
     assert await let_in(world.servers.home, "billing", password) is None
     again = await connected(world.servers, "billing", [], allow_reconnect=False)
-    with consumers.changing(world.servers.home) as kept:
+    with passwords.changing(world.servers.home) as kept:
         del kept["billing"]
     write_accounts(world.servers.home, QUEUES)
     assert reload(world.servers.home)

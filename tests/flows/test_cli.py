@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from infra.commands.keyfile import parse
 from infra.exits import AWAY, REFUSED, Refused
-from infra.imported import parse
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"

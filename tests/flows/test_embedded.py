@@ -20,12 +20,13 @@ import pytest
 from nats.aio.client import Client
 
 from adapters.postgres.database import LIMITS
+from infra.accounts import account
 from infra.app import QUEUES
-from infra.embedded import consumers
+from infra.embedded import passwords
 from infra.embedded.binaries import User, postgres_bin, postgres_user
 from infra.embedded.child import Command, Failed, spawn, take
 from infra.embedded.home import Refused, free_port, port_is_free
-from infra.embedded.nats import account, write_accounts
+from infra.embedded.nats import write_accounts
 from infra.embedded.servers import Servers, spawning, start_servers
 from infra.embedded.supervisor import RESERVE_S
 from infra.roles.runs import STOP_TRIES
@@ -231,12 +232,12 @@ async def test_consumers_that_many_operators_add_at_once_are_all_in_the_accounts
     names = [f"crowd-{number}" for number in range(24)]
 
     def add(name: str) -> None:
-        with consumers.changing(servers.home) as kept:
-            kept[name] = consumers.password()
+        with passwords.changing(servers.home) as kept:
+            kept[name] = passwords.password()
         write_accounts(servers.home, QUEUES)
 
     await asyncio.gather(*(asyncio.to_thread(add, name) for name in names))
-    known, written = consumers.known(servers.home), (servers.home.path / "nats/accounts.conf").read_text()
+    known, written = passwords.known(servers.home), (servers.home.path / "nats/accounts.conf").read_text()
     assert known.keys() >= set(names)
     assert [name for name in names if account(name, f'"{known[name]}"') not in written] == []
 

@@ -18,11 +18,11 @@ import yaml
 from adapters.http.health import ready
 from adapters.nats.names import addresses
 from domain.access import Scope
+from infra.accounts import rights
 from infra.app import QUEUES
 from infra.deploy import files, healthy
 from infra.deploy.secrets import CHANGE, filled
 from infra.embedded.binaries import nats_server
-from infra.embedded.nats import rights
 from infra.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_every_role_of_the_program_is_a_service_and_nothing_else_of_ours_is() ->
 def test_every_command_exists(name: str) -> None:
     service = OURS[name]
     if shell := service.get("entrypoint"):
-        [command] = re.findall(r"\| postcommit ([a-z ]+)$", shell[-1])
+        [command] = re.findall(r"\| postcommit ([a-z ]+) --keep$", shell[-1])  # a key that was rotated stays so
         words = command.split()
     else:
         words = service["command"]
@@ -121,8 +121,8 @@ def test_ports_and_health_are_those_of_the_program() -> None:
     module = ["python", "-m", "infra.deploy.healthy"]
     assert OURS["api"]["healthcheck"]["test"] == ["CMD", *module]
     assert f"CMD {json.dumps(module)}\n" in DOCKERFILE
-    for part in ("4222", "8222"):
-        assert f"0.0.0.0:{part}" in (DEPLOY / "nats.conf").read_text()
+    for address in ("0.0.0.0:4222", "127.0.0.1:8222"):
+        assert address in (DEPLOY / "nats.conf").read_text()
     assert SERVICES["nats"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8222/healthz"
 
 
@@ -152,7 +152,7 @@ def test_the_profiles_are_one_server_or_three() -> None:
 def test_every_file_and_volume_that_is_mounted_exists() -> None:
     volumes = set(yaml.safe_load(COMPOSE)["volumes"])
     for service in SERVICES.values():
-        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+        for source in (given(volume).split(":")[0] for volume in service.get("volumes", [])):
             assert (ROOT / source).is_file() if source.startswith("./") else source in volumes, source
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.accounts import rights
 from infra.app import WORKERS
-from infra.embedded.nats import rights
 from infra.settings import OF_TESTS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +18,17 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there."
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        path, _, heading = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name} links to {path}, which is not there."
+        assert not heading or heading in headings(file), f"{page.name} links to {target}, which has no such heading."
+
+
+def headings(page):
+    """As links name them."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""The relay's care for registered consumers: a durable each, and how far it has come, told in Postgres.
+"""A part of the relay: keeps a durable for each registered consumer, and tells in Postgres how far it has come.
 
 A stream that is made anew has no durables: each is made again behind the position that its consumer had reached. What
 it had acknowledged after it was last looked at comes again; nothing is left out."""

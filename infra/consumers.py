@@ -30,7 +30,7 @@ from infra.exits import Conflicting, Misused, NotFound
 from infra.migrate import require
 from infra.settings import load
 
-TRIES = 5
+TRIES, PORT = 5, 4222  # which NATS has where an address names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,16 @@ class Place:
     """Where consumers are registered: in an embedded installation, or by the settings."""
 
     postgres: str
-    server: str  # host and port of NATS
+    server: str  # an address of NATS, for any user
     home: Home | None
 
 
 def place_of(path: Path | None) -> Place:
     if path is None:
         settings = load()
-        parts = urlsplit(addresses(settings.nats)[0])
-        return Place(settings.postgres, f"{parts.hostname}:{parts.port or 4222}", None)
+        return Place(settings.postgres, addresses(settings.nats)[0], None)
     home = opened(path)
-    return Place(home.dsn("postcommit"), f"127.0.0.1:{home.ports['nats']}", home)
+    return Place(home.dsn("postcommit"), f"nats://127.0.0.1:{home.ports['nats']}", home)
 
 
 async def added(place: Place, name: str, filter: str) -> tuple[dict[str, Any], str | None]:
@@ -148,9 +147,16 @@ def _told(place: Place, name: str, filter: str, password: str) -> dict[str, Any]
         "filter": filter,
         "stream": STREAM,
         "durable": durable(name),
-        "url": f"nats://{durable(name)}:{password}@{place.server}",
+        "url": _with(place.server, durable(name), password),
         "inbox_prefix": f"_INBOX_{name}",
     }
+
+
+def _with(address: str, user: str, password: str) -> str:
+    """The same server, for this user."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{user}:{password}@{host if parts.port else f'{host}:{PORT}'}"
 
 
 def _own_server(told: dict[str, Any], password: str) -> dict[str, Any]:

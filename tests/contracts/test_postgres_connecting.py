@@ -15,7 +15,7 @@ from adapters.postgres.database import Database, Unavailable, Unsafe, engine_of
 from adapters.postgres.leadership import Leadership
 from infra import asking
 from infra.embedded.servers import Servers
-from infra.exits import Refused
+from infra.exits import Away, Refused
 from infra.migrate import head, upgrade
 from tests.waiting import until_told
 
@@ -113,3 +113,13 @@ def _migrating(owner: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+async def test_a_statement_that_takes_too_long_is_told_as_that(dsn: Dsn) -> None:
+    database = Database(dsn("postcommit"), 1, statement_s=1)
+    try:
+        with pytest.raises(Away, match="took too long for this: canceling statement"), asking.postgres(database.dsn):
+            async with database.driver() as connection:
+                await connection.execute("SELECT pg_sleep(5)")
+    finally:
+        await database.close()

@@ -70,6 +70,10 @@ def test_without_anything_the_defaults_hold():
             "The setting key should be printable ASCII, as `postcommit keys create` tells it.",
         ),
         ({"POSTCOMMIT_POSTGRES_OWNER": "garbage"}, "The setting postgres_owner should begin"),
+        (
+            {"POSTCOMMIT_WEBHOOK_URL": "ftp://me:hunter2@shop/hook?token=hunter2"},
+            r"The setting webhook_url cannot be 'ftp://me:\*\*\*@shop/hook\?\*\*\*': Its scheme is 'ftp'",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_value(environ, words):
@@ -150,3 +154,8 @@ def test_the_heartbeat_goes_with_the_lease_where_nothing_else_is_said(lease_s, h
 def test_unknown_variables_are_told_and_change_nothing(capsys):
     assert load({"POSTCOMMIT_NOPE": "1", "POSTCOMMIT_ODD": "1"}) == load({})
     assert "which change nothing: POSTCOMMIT_NOPE, POSTCOMMIT_ODD." in capsys.readouterr().err
+
+
+def test_the_token_of_a_webhook_is_not_shown():
+    shown = masked(Settings(webhook_url="https://shop.example/hook?token=hunter2"))
+    assert shown["webhook_url"] == "https://shop.example/hook?***"

@@ -3,6 +3,7 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
+from uuid import UUID
 
 from adapters.http.desk import Call
 from adapters.http.problems import Problem, invalid
@@ -31,6 +32,15 @@ def opened(request: Call, cursor: str | None) -> str | None:
     if not last or mark != _mark(request, last):
         raise _no_cursor()
     return last
+
+
+def opened_id(request: Call, cursor: str | None) -> UUID | None:
+    """The same, of a list that goes by ids."""
+    last = opened(request, cursor)
+    try:
+        return UUID(last) if last is not None else None
+    except ValueError:  # whoever knows how a mark is made can put it on anything
+        raise _no_cursor() from None
 
 
 def _mark(request: Call, last: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
-from uuid import UUID
 
 import msgspec
 from litestar import Response
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 
 from adapters.http import examples
 from adapters.http.auth import needs
-from adapters.http.cursor import opened, sealed
+from adapters.http.cursor import opened_id, sealed
 from adapters.http.described import Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.export import NDJSON, exported, limit_of
@@ -75,7 +74,7 @@ async def list_tasks(
         owner=owner,
         since=utc("since", since),
         until=utc("until", until),
-        after=UUID(last) if (last := opened(request, after)) else None,
+        after=opened_id(request, after),
         limit=limited(limit),
     )
     if (kind_of := wanted_as(request, NDJSON)) is not None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from litestar import Response
 
-from adapters.http.cursor import opened, sealed
+from adapters.http.cursor import opened_id, sealed
 from adapters.http.desk import Call, desk
 from adapters.http.problems import Problem
 from adapters.http.shown import etag, matches, ok, strong_tags, tags
@@ -49,8 +49,8 @@ async def streams(
     request: Call, created: str, after: str | None, limit: int
 ) -> tuple[Sequence[Sequence[Recorded]], str | None]:
     """A page of things by the name of their first fact, newest first, and the cursor of the next page."""
-    last = opened(request, after)
+    last = opened_id(request, after)
     owner = None if request.user.sees("") else request.user.name
-    found = await desk(request).service.queries.things(created, owner, UUID(last) if last else None, limit + 1)
+    found = await desk(request).service.queries.things(created, owner, last, limit + 1)
     following = sealed(request, str(found[limit - 1][0].fact.id)) if len(found) > limit else None
     return found[:limit], following

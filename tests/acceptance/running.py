@@ -122,13 +122,13 @@ class Running:
             await database.close()
 
     async def sound(self, patience_s: float = 30.0) -> None:
-        """Until every invariant holds, in Postgres and across the stores."""
+        """Until every invariant holds, in Postgres and across the stores, and every fact is numbered."""
         found: Any = "nothing was asked"
         deadline = time.monotonic() + patience_s
         while found:
             assert time.monotonic() < deadline, f"These invariants do not hold: {found}"
             try:
-                found = await self.findings()
+                found = await self.findings() or await self.sql("SELECT count(*) FROM postcommit.outbox")
             except AWAY as error:
                 found = error or repr(error)
 

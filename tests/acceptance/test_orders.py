@@ -31,7 +31,7 @@ async def test_orders_confirmed_under_kill_9_run_their_chains_in_order_and_count
             orders = await confirming
             tasks = await ended(client, [id for order in orders for id in order["tasks"]], 60 + count / 4)
             await balanced(client, 60)
-            await service.sound(60)  # everything is numbered, too
+            await service.sound(60)
             lines = await _everything(client, "/v1/events")
             reached = {"after_position": lines[-1]["position"]}
             assert (await client.get("/v1/audit", params=reached)).status_code == 200

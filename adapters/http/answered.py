@@ -1,34 +1,38 @@
-"""One line in the log for each answer, and the request's id in every line that is written on the way to it."""
+"""Around every request: its id in the answer and in every line of the log that is written on the way, and the answer
+counted and logged."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import structlog
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from adapters.http.origin import request_id
 
 logger = structlog.get_logger()
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # asked all the time
+Count = Callable[[str, str | None, int, float], None]
+"""Counts an answer: method, route (None: there is none), status, and the seconds until it began."""
 
 
-def logged(app: ASGIApp) -> ASGIApp:
+def answered(app: ASGIApp, count: Count) -> ASGIApp:
     """The application; who asks is told by the key's name, and nothing of what was asked."""
 
-    async def log(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await app(scope, receive, send)
-            return
-        begin, status = time.perf_counter(), 0
+    async def answer(scope: Any, receive: Receive, send: Send) -> None:
+        begin, status, id = time.perf_counter(), 0, request_id(scope)
 
-        async def told(message: Message) -> None:
+        async def tell(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                count(scope["method"], scope.get("path_template"), status, time.perf_counter() - begin)
+                told = ((b"x-request-id", id.encode()), (b"x-content-type-options", b"nosniff"))
+                message["headers"] = [*message["headers"], *told]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id(scope)):
-            await app(scope, receive, told)
+        with structlog.contextvars.bound_contextvars(request_id=id):
+            await app(scope, receive, tell)
             route = scope.get("path_template")
             if route not in QUIET:
                 say = logger.warning if status >= 500 else logger.debug
@@ -36,4 +40,4 @@ def logged(app: ASGIApp) -> ASGIApp:
                 seconds = round(time.perf_counter() - begin, 4)
                 say("http.answered", method=scope["method"], route=route, status=status, seconds=seconds, key=key)
 
-    return log
+    return answer

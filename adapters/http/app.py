@@ -1,6 +1,9 @@
 """The REST API on one page: its routes, and what stands before and behind each of them."""
 
-from litestar import Litestar
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Litestar, Request
 from litestar.datastructures import State
 
 from adapters.http import (
@@ -23,13 +26,13 @@ from adapters.http import (
     orders,
     tasks,
 )
+from adapters.http.answered import answered
 from adapters.http.auth import Guard
 from adapters.http.body import MOST_BODY
 from adapters.http.desk import desk_for
 from adapters.http.methods import options
-from adapters.http.origin import echo_request_id
 from adapters.http.problems import tell
-from adapters.http.query import well_asked
+from adapters.http.query import require_known
 from adapters.http.service import Service
 
 ROUTES = (
@@ -75,23 +78,35 @@ NOTICES = (notices.list_notices,)
 def create_app(service: Service) -> Litestar:
     """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
     routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
-    return Litestar(
+    told = metrics.Metrics(service)
+    app = Litestar(
         route_handlers=[options(routes), *routes],
         state=State(
             {
                 "desk": desk_for(service),
                 docs.MANUAL: docs.manual(routes, service.kinds),
-                metrics.METRICS: metrics.Metrics(service),
+                metrics.METRICS: told,
             }
         ),
-        guards=[Guard(service.find_key), well_asked],
+        before_request=_admitting(Guard(service.find_key)),
         exception_handlers={Exception: tell(service.problems)},
-        before_send=[echo_request_id],
         request_max_body_size=MOST_BODY,
         on_shutdown=[stop],
         logging_config=None,
         openapi_config=None,
     )
+    app.asgi_handler = answered(app.asgi_handler, told.count)
+    return app
+
+
+def _admitting(guard: Guard) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    """What is asked of every request before its body is read: who calls, and whether the query can be meant."""
+
+    async def admit(request: Request[Any, Any, Any]) -> None:
+        await guard(request)
+        require_known(request)
+
+    return admit
 
 
 def stop(app: Litestar) -> None:

@@ -1,13 +1,13 @@
-"""Who calls, and whether they may: a guard before every route that has a right of its own."""
+"""Who calls, and whether they may: asked before every route that has a right of its own."""
 
 import time
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
+from litestar import Request
 
+from adapters.http.origin import header
 from adapters.http.problems import Problem
 from domain.access import Key, Right
 
@@ -15,7 +15,6 @@ REMEMBERED_S = 10.0  # a revoked key is believed for so long
 MOST_REMEMBERED = 10_000
 RIGHT = "right"
 Find = Callable[[bytes], Awaitable[Key | None]]
-Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 def needs(right: Right) -> dict[str, Any]:
@@ -28,21 +27,24 @@ PATIENT = {"patient": True}
 
 
 class Guard:
-    """Finds the key by its hash, and remembers it for a while. Unknown keys are not remembered."""
+    """Finds the key by its hash, and remembers it for a while. Unknown keys are not remembered.
+
+    It is none of Litestar's guards: for each of these the whole handler is copied with every request."""
 
     def __init__(self, find: Find) -> None:
         self._find = find
         self._known: dict[bytes, tuple[float, Key]] = {}
 
-    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+    async def __call__(self, request: Request[Any, Any, Any]) -> None:
         """Puts the key into `request.user`. Raises Problem: 401 without a valid key, 403 without the right."""
-        right = handler.opt.get(RIGHT)
+        asked = request.route_handler.opt
+        right = asked.get(RIGHT)
         if right is None:
             return
-        key = await self._key(_secret(connection), patient="patient" in handler.opt)
+        key = await self._key(_secret(request), patient="patient" in asked)
         if not key.may(right):
             raise Problem("forbidden", f"The key {key.name!r} has the scope {key.scope}, which may not {right}.")
-        connection.scope["user"] = key
+        request.scope["user"] = key
 
     async def _key(self, secret: str, patient: bool) -> Key:
         hash = sha256(secret.encode()).digest()
@@ -67,8 +69,8 @@ class Guard:
         self._known[hash] = time.monotonic() + REMEMBERED_S, key
 
 
-def _secret(connection: Connection) -> str:
-    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+def _secret(request: Request[Any, Any, Any]) -> str:
+    scheme, _, secret = (header(request.scope, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Problem("unauthorized", "Send a key: Authorization: Bearer <key>.")
     return secret.strip()

@@ -5,8 +5,9 @@ from typing import Any, NoReturn
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from adapters.http.origin import header, headers
 from adapters.http.problems import Problem
 from adapters.http.shape import flaw
 from domain.record import MOST_DEPTH, MOST_JSON, depth
@@ -46,18 +47,30 @@ def decode(body: bytes) -> Any:
 
 
 async def _read(request: Request[Any, Any, Any]) -> bytes:
-    try:
-        return await request.body()
-    except InternalServerException:
-        raise Problem("bad-request", "The body ended before it was complete.") from None
+    """All of it, in fewer steps than Litestar takes. What is announced as too large is not read at all."""
+    most = request.route_handler.resolve_request_max_body_size() or MOST_BODY
+    announced = header(request.scope, b"content-length") or ""
+    if announced.isdecimal() and int(announced) > most:
+        raise RequestEntityTooLarge
+    chunks, left = [], most
+    while True:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem("bad-request", "The body ended before it was complete.")
+        chunks.append(message["body"])
+        left -= len(message["body"])
+        if left < 0:
+            raise RequestEntityTooLarge
+        if not message["more_body"]:
+            return b"".join(chunks)
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:
-    codings = ",".join(request.headers.getall("content-encoding", [])).lower()
+    codings = ",".join(headers(request.scope, b"content-encoding")).lower()
     if any(coding.strip() not in ("", "identity") for coding in codings.split(",")):
-        headers = {"Accept-Encoding": "identity"}
-        raise Problem("unsupported-media-type", f"Send it as it is; this is {codings[:64]}.", headers=headers)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        wanted = {"Accept-Encoding": "identity"}
+        raise Problem("unsupported-media-type", f"Send it as it is; this is {codings[:64]}.", headers=wanted)
+    kind = (header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem("unsupported-media-type", f"Send application/json; this is {kind or 'without a Content-Type'}.")
 

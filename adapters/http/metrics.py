@@ -9,10 +9,8 @@ from importlib.metadata import version
 from typing import TypeVar
 
 import structlog
-from litestar import Litestar, Request, Response
+from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -63,8 +61,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         labels = ("method", "route", "status")
-        self.requests = Counter("postcommit_http_requests", "Requests answered.", labels, registry=self._registry)
-        self.seconds = Histogram(
+        self._requests = Counter("postcommit_http_requests", "Requests answered.", labels, registry=self._registry)
+        self._seconds = Histogram(
             "postcommit_http_request_seconds",
             "Until the answer begins; long polls wait on purpose.",
             labels[:2],
@@ -76,9 +74,20 @@ class Metrics:
         self._nats = Gauge("postcommit_nats_up", "Whether this process is connected to NATS.", registry=self._registry)
         self._postgres = Gauge("postcommit_postgres_up", "Whether Postgres answered.", registry=self._registry)
         self._away: tuple[type[Exception], ...] = (*service.problems, TimeoutError)
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
         self._told: list[Told] = []
+
+    def count(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Count an answer, and the seconds until it began; a route of None was not found."""
+        labels = (method if method in METHODS else ELSEWHERE, route or ELSEWHERE, status)
+        if (series := self._series.get(labels)) is None:  # to find one by its labels takes longer than to count
+            series = self._requests.labels(*labels), self._seconds.labels(*labels[:2])
+            self._series[labels] = series
+        requests, times = series
+        requests.inc()
+        times.observe(seconds)
 
     def families(self) -> Iterable[Metric]:
         """What this process counts by itself."""
@@ -153,26 +162,3 @@ async def see_metrics(request: Request[Key, object, State]) -> Response[bytes]:
     """The metrics of this process and of the log, as Prometheus reads them."""
     metrics: Metrics = request.app.state[METRICS]
     return Response(await metrics.text(), media_type=TYPE)
-
-
-def measured(app: Litestar) -> ASGIApp:
-    """The application, with every answer counted, also where no route was found."""
-    metrics: Metrics = app.state[METRICS]
-
-    async def measure(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await app(scope, receive, send)
-            return
-        begin = time.perf_counter()
-
-        async def count(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                method = scope["method"] if scope["method"] in METHODS else ELSEWHERE
-                route = str(scope.get("path_template") or ELSEWHERE)
-                metrics.requests.labels(method, route, str(message["status"])).inc()
-                metrics.seconds.labels(method, route).observe(time.perf_counter() - begin)
-            await send(message)
-
-        await app(scope, receive, count)
-
-    return measure

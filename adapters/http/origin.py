@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 from litestar import Request
-from litestar.types import Message, Scope
 
 from adapters.http.service import Service
 from domain.access import Key
@@ -24,15 +23,8 @@ def request_id(scope: Any) -> str:
     """The caller's X-Request-ID where it is 1 to 128 safe characters, else one of our own."""
     state: dict[str, str] = scope.setdefault("state", {})
     if REQUEST_ID not in state:
-        state[REQUEST_ID] = _safe(_header(scope, b"x-request-id")) or str(uuid4())
+        state[REQUEST_ID] = _safe(header(scope, b"x-request-id")) or str(uuid4())
     return state[REQUEST_ID]
-
-
-async def echo_request_id(message: Message, scope: Scope) -> None:
-    """Tells the id of the request in every answer, whatever it is."""
-    if message["type"] == "http.response.start":
-        added = ((b"x-request-id", request_id(scope).encode()), (b"x-content-type-options", b"nosniff"))
-        message["headers"] = [*message["headers"], *added]
 
 
 def meta(request: Request[Key, Any, Any], service: Service) -> Meta:
@@ -42,14 +34,14 @@ def meta(request: Request[Key, Any, Any], service: Service) -> Meta:
         actor=request.user.name,
         address=address(request.scope, service.trusted),
         request_id=id,
-        correlation_id=_safe(_header(request.scope, b"x-correlation-id")) or id,
+        correlation_id=_safe(header(request.scope, b"x-correlation-id")) or id,
         traceparent=request.scope["state"].get(TRACED) or traceparent_of(request.scope),
     )
 
 
 def traceparent_of(scope: Any) -> str | None:
     """The trace that the caller tells of, if it is one (W3C Trace Context)."""
-    told = _header(scope, b"traceparent")
+    told = header(scope, b"traceparent")
     return told if told and TRACEPARENT.fullmatch(told) else None
 
 
@@ -85,5 +77,12 @@ def _safe(text: str | None) -> str | None:
     return text if text and SAFE.fullmatch(text) else None
 
 
-def _header(scope: Any, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+def header(scope: Any, name: bytes) -> str | None:
+    """The first header of that name, which is in lower case."""
+    found = headers(scope, name)
+    return found[0] if found else None
+
+
+def headers(scope: Any, name: bytes) -> list[str]:
+    """All of them; Litestar's own way makes an object for every question."""
+    return [str(value, "latin-1") for key, value in scope["headers"] if key == name]

@@ -4,29 +4,30 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, get_args
 
+from litestar import Request
 from litestar.enums import ParamType
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import ParameterKwarg
 
-from adapters.http.auth import RIGHT, Connection
+from adapters.http.auth import RIGHT
 from adapters.http.problems import invalid
 from adapters.http.shape import Flaw
 
 MOST_TOLD = 64  # characters of an unknown name
 
 
-async def well_asked(connection: Connection, handler: BaseRouteHandler) -> None:
-    """A guard. A filter with a slip in its name must not answer with everything, as if it were not there.
+def require_known(request: Request[Any, Any, Any]) -> None:
+    """A filter with a slip in its name must not answer with everything, as if it were not there.
 
     Raises Problem. Routes without a right take whatever comes: what asks them adds parameters of its own."""
-    asked = RIGHT in handler.opt and connection.scope["query_string"]
-    if asked and (found := list(_wrong(connection, _known(handler)))):
+    asked = request.scope["query_string"] and RIGHT in request.route_handler.opt
+    if asked and (found := list(_wrong(request, _known(request.route_handler)))):
         raise invalid(found)
 
 
-def _wrong(connection: Connection, known: Mapping[str, tuple[str, bool, bool]]) -> Iterator[Flaw]:
+def _wrong(request: Request[Any, Any, Any], known: Mapping[str, tuple[str, bool, bool]]) -> Iterator[Flaw]:
     seen: set[str] = set()
-    for name, value in connection.query_params.multi_items():
+    for name, value in request.query_params.multi_items():
         if name not in known:
             here = f"known are {', '.join(sorted(known))}" if known else "there are none"
             yield {"parameter": name[:MOST_TOLD], "detail": f"It is unknown here; {here}"}

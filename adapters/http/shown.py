@@ -9,6 +9,7 @@ from zlib import crc32
 import msgspec
 from litestar import Request, Response
 
+from adapters.http.plain import Plain
 from adapters.http.problems import Problem
 from domain.log import Answer, stream_of
 from domain.outcome import Error, Progress
@@ -102,7 +103,7 @@ def matches(tag: str, given: Iterable[str]) -> bool:
 def ok(value: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> Response[bytes]:
     """An answer; bytes are JSON already."""
     body = value if isinstance(value, bytes) else ENCODER.encode(value)
-    return Response(body, status_code=status, headers=dict(headers or {}), media_type="application/json")
+    return Plain(body, status, headers or {}, "application/json")
 
 
 def told(answer: Answer, headers: Mapping[str, str] | None = None) -> Response[bytes]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from adapters.http.desk import Call, desk, find_task
+from adapters.http.origin import header
 from domain.task import ENDED
 from domain.views import Glance, Seen
 
@@ -13,7 +14,7 @@ PREFER = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IG
 
 def preferred(call: Call) -> int | None:
     """The seconds that Prefer asks for, at most 60."""
-    found = PREFER.search(call.headers.get("prefer", ""))
+    found = PREFER.search(header(call.scope, b"prefer") or "")
     return min(int(found.group(1)), LONGEST_S) if found else None
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 
+from adapters.http.origin import headers
 from adapters.http.problems import Problem
 from adapters.http.service import Service
 from adapters.http.shown import told
@@ -40,7 +41,7 @@ class Claim:
 
 def claim(request: Request[Key, Any, Any], body: Any) -> Claim | None:
     """The request's Idempotency-Key, scoped by its holder and route; `body` is the decoded JSON. Raises Problem."""
-    lines = request.headers.getall("idempotency-key", [])
+    lines = headers(request.scope, b"idempotency-key")
     if not lines:
         return None
     if len(lines) > 1:

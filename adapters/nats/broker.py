@@ -31,6 +31,7 @@ class Link:
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._ringing: set[asyncio.Task[None]] = set()
+        self._due: set[str] = set()  # bells that are rung soon
         self.broker = NatsBroker(
             servers,
             security=security,
@@ -85,9 +86,15 @@ class Link:
             except Exception as error:  # a bell that was not heard costs milliseconds, nothing else
                 logger.debug("nats.bell_lost", subject=subject, error=str(error))
 
-    def ring_soon(self, subject: str, payload: bytes = b"") -> None:
-        """Ring in the background; returns at once."""
-        self.soon(self.ring(subject, payload))
+    def ring_soon(self, subject: str) -> None:
+        """Ring in the background; returns at once. A bell that is due already is rung once for all who asked."""
+        if subject not in self._due:
+            self._due.add(subject)
+            self.soon(self._ring_due(subject))
+
+    async def _ring_due(self, subject: str) -> None:
+        self._due.discard(subject)
+        await self.ring(subject)
 
     def soon(self, ringing: Coroutine[Any, Any, None]) -> None:
         """Do in the background what rings more than one bell; returns at once."""

@@ -20,9 +20,7 @@ from litestar.types import ASGIApp
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from adapters.http.answered import logged
 from adapters.http.app import create_app, stop
-from adapters.http.metrics import measured
 from adapters.http.protocol import Protocol
 from adapters.http.service import Service
 from adapters.nats.bells import MOST_NAMED, ring_queue
@@ -76,7 +74,7 @@ async def serve(settings: Settings) -> None:
         service = replace(service, notices=_folder(settings.notices_dir), private_webhooks=settings.webhook_private)
         async with guarded(require_nats(link)):
             app = create_app(service)
-            await _run(app, traces.requests(logged(measured(app))), listening)
+            await _run(app, traces.requests(app), listening)
             await log.drain()
     finally:
         listening.close()
@@ -127,16 +125,23 @@ def checks(health: Database, nats_up: Callable[[], bool]) -> Checks:
 
 
 def ring_by(link: Link) -> Ring:
-    """Rings the relay and the workers of what was written, in the background."""
+    """Rings the relay and the workers of what was written, in the background: once for all that one statement wrote."""
+    named: dict[str, list[UUID]] = {}
 
-    async def ring_all(queues: Mapping[str, list[UUID]]) -> None:
-        await link.ring(LOG_BELL)
-        for queue, ids in queues.items():
+    async def ring_queues() -> None:
+        rung = dict(named)
+        named.clear()
+        for queue, ids in rung.items():
             await ring_queue(link, queue, ids[:MOST_NAMED])  # the relay tells of the others
 
     def ring(queues: Mapping[str, list[UUID]]) -> None:
-        if link.up:
-            link.soon(ring_all(queues))
+        if not link.up:
+            return
+        link.ring_soon(LOG_BELL)
+        if queues and not named:
+            link.soon(ring_queues())
+        for queue, ids in queues.items():
+            named.setdefault(queue, []).extend(ids)
 
     return ring
 

@@ -10,7 +10,6 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.http import metrics as served_metrics
-from adapters.http.metrics import measured
 from adapters.postgres.readers import FOLDS
 from domain.mirror import Line
 from domain.outcome import Done
@@ -80,7 +79,7 @@ async def test_the_numbers_are_those_of_the_log_and_its_tasks(api: Api) -> None:
 
 
 async def test_no_caller_makes_a_series(api: Api) -> None:
-    transport = httpx.ASGITransport(app=measured(api.app), raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=api.app, raise_app_exceptions=False)  # type: ignore[arg-type]
     secret = {"Authorization": "Bearer secret-of-operator"}
     async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=secret) as http:
         paths = ["/v1/tasks/{}", "/v1/items/{}", "/nowhere/{}", "/v1/mail/{}", "/schemas/{}/1", "/v1/analytics?kind={}"]

@@ -39,8 +39,15 @@ types: $(READY)
 imports: $(READY)
 	@$(BIN)/lint-imports
 
-bench: $(READY) ## latency and append rate
-	@$(BIN)/python -m tests.bench
+BENCH := $(if $(QUICK),--rounds 1 --parts accept,drain,idle)
+bench: $(READY) .bench/peers/.ready .bench/arq/.ready ## postcommit beside other task queues; QUICK=1 for a few minutes
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+.bench/%/.ready: tests/bench/%.lock
+	@echo "Setting up .bench/$* …"
+	@$(PYTHON) -m venv .bench/$*
+	@.bench/$*/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
 
 schemas: $(READY) ## publish the JSON Schemas of new events
 	@$(BIN)/python -m infra.schemas
@@ -48,6 +55,7 @@ schemas: $(READY) ## publish the JSON Schemas of new events
 LOCKING := --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile $(LOCKING) --extra dev pyproject.toml -o requirements.lock
+	@for name in peers arq; do uv pip compile $(LOCKING) tests/bench/$$name.in -o tests/bench/$$name.lock; done
 	@uv pip compile $(LOCKING) --extra image --constraints requirements.lock pyproject.toml -o infra/deploy/requirements.lock
 
 files: $(READY) ## write infra/deploy/nats.conf and postgres.sql anew
@@ -57,4 +65,4 @@ fuzz: $(READY) ## the API against its own description, for MINUTES=30
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 clean: ## forget the environment
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .bench build *.egg-info

@@ -5,7 +5,6 @@ import re
 from domain.mirror import Stored
 
 SOURCE = "/postcommit"
-PREFIX = "ce-"
 EPOCH = "Postcommit-Epoch"
 STUB = "Postcommit-Stub"
 DATASCHEMA = "ce-dataschema"
@@ -39,22 +38,26 @@ ALWAYS = (
 
 def headers(stored: Stored, epoch: str, public_url: str) -> dict[str, str]:
     """The headers of the fact's message. The schema's address is absolute, as CloudEvents wants it."""
-    attributes = {
-        "specversion": "1.0",
-        "id": stored.id,
-        "source": SOURCE,
-        "type": f"{stored.name}.v{stored.name_version}",
-        "subject": stored.stream,
-        "time": stored.at.isoformat().replace("+00:00", "Z"),
-        "dataschema": f"{public_url}{schema_path(stored.name, stored.name_version)}",
-        "sequence": str(stored.version),
-        "position": str(stored.position),
-        "correlationid": stored.correlation_id,
-        "causationid": stored.causation_id,
+    told = {
+        "ce-specversion": "1.0",
+        "ce-id": stored.id,
+        "ce-source": SOURCE,
+        "ce-type": f"{stored.name}.v{stored.name_version}",
+        "ce-subject": stored.stream,
+        "ce-time": stored.at.isoformat().replace("+00:00", "Z"),
+        DATASCHEMA: f"{public_url}{schema_path(stored.name, stored.name_version)}",
+        "ce-sequence": str(stored.version),
+        "ce-position": str(stored.position),
+        "ce-correlationid": stored.correlation_id,
+        "ce-causationid": stored.causation_id,
+        "content-type": "application/json",
+        EPOCH: epoch,
+        "traceparent": stored.traceparent,
     }
-    told = {f"{PREFIX}{name}": encoded(value) for name, value in attributes.items() if value}
-    traced = {"traceparent": encoded(stored.traceparent)} if stored.traceparent else {}
-    return told | {"content-type": "application/json", EPOCH: epoch} | traced
+    known = {name: value for name, value in told.items() if value}
+    if ENCODED.search("".join(known.values())) is None:  # as is nearly always so: one search for all of them
+        return known
+    return {name: encoded(value) for name, value in known.items()}
 
 
 def encoded(value: str) -> str:

@@ -1,5 +1,6 @@
 """The subjects under which NATS tells of facts. Every token is checked, so no id can widen a subject."""
 
+from functools import lru_cache
 from uuid import UUID
 
 from domain.record import is_token
@@ -7,14 +8,15 @@ from domain.record import is_token
 
 def of_task(queue: str, kind: str, event: str, task: UUID) -> str:
     """tasks.v1.<queue>.<kind>.<event>.<id>"""
-    return _subject("tasks", queue, kind, event, str(task))
+    return f"{_subject('tasks', queue, kind, event)}.{task}"
 
 
 def of_event(category: str, event: str, thing: UUID) -> str:
     """events.v1.<category>.<event>.<id>"""
-    return _subject("events", category, event, str(thing))
+    return f"{_subject('events', category, event)}.{thing}"
 
 
+@lru_cache(maxsize=1_000)
 def _subject(first: str, *tokens: str) -> str:
     for token in tokens:
         if not is_token(token):

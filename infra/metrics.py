@@ -36,6 +36,7 @@ LEG = Histogram(
     registry=REGISTRY,
     buckets=SECONDS,
 )
+SEQUENCE, PUBLISH, MIRROR, CLAIM, RUN = map(LEG.labels, ("sequence", "publish", "mirror", "claim", "run"))
 NUMBERINGS: deque[tuple[int, int, datetime]] = deque(maxlen=10_000)  # after which position, up to which, when
 
 
@@ -61,13 +62,13 @@ def served(settings: Settings) -> Iterator[None]:
 def begun(task: Task, now: datetime) -> None:
     """A worker has claimed it."""
     if task.due_at is not None:
-        LEG.labels("claim").observe(_between(task.due_at, now))
+        CLAIM.observe(_between(task.due_at, now))
 
 
 def ended(kind: str, outcome: Outcome, seconds: float) -> None:
     """Its attempt has ended so, as the worker knows."""
     ATTEMPTS.labels(kind, type(outcome).__name__.lower()).inc()
-    LEG.labels("run").observe(seconds)
+    RUN.observe(seconds)
 
 
 def numbered(count: int, last: int, now: datetime) -> None:
@@ -81,9 +82,9 @@ def mirrored(lines: Sequence[Line], now: datetime) -> None:
     MIRRORED.inc(len(lines))
     for line in lines:
         if (at := _numbered_at(line.position)) is not None:  # what is told again is long past
-            LEG.labels("mirror").observe(_between(line.at, now))
-            LEG.labels("sequence").observe(_between(line.at, at))
-            LEG.labels("publish").observe(_between(at, now))
+            MIRROR.observe(_between(line.at, now))
+            SEQUENCE.observe(_between(line.at, at))
+            PUBLISH.observe(_between(at, now))
 
 
 def _numbered_at(position: int) -> datetime | None:

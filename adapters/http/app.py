@@ -1,6 +1,5 @@
 """The REST API on one page: its routes, and what stands before and behind each of them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Litestar, Request
@@ -34,6 +33,7 @@ from adapters.http.methods import options
 from adapters.http.problems import tell
 from adapters.http.query import require_known
 from adapters.http.service import Service
+from adapters.http.short import Admit, short
 
 ROUTES = (
     health.live,
@@ -78,7 +78,7 @@ NOTICES = (notices.list_notices,)
 def create_app(service: Service) -> Litestar:
     """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
     routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
-    told = metrics.Metrics(service)
+    told, admit, problem = metrics.Metrics(service), _admitting(Guard(service.find_key)), tell(service.problems)
     app = Litestar(
         route_handlers=[options(routes), *routes],
         state=State(
@@ -88,18 +88,18 @@ def create_app(service: Service) -> Litestar:
                 metrics.METRICS: told,
             }
         ),
-        before_request=_admitting(Guard(service.find_key)),
-        exception_handlers={Exception: tell(service.problems)},
+        before_request=admit,
+        exception_handlers={Exception: problem},
         request_max_body_size=MOST_BODY,
         on_shutdown=[stop],
         logging_config=None,
         openapi_config=None,
     )
-    app.asgi_handler = answered(app.asgi_handler, told.count)
+    app.asgi_handler = answered(short(app, admit, problem), told.count)
     return app
 
 
-def _admitting(guard: Guard) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+def _admitting(guard: Guard) -> Admit:
     """What is asked of every request before its body is read: who calls, and whether the query can be meant."""
 
     async def admit(request: Request[Any, Any, Any]) -> None:

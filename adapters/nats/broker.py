@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +12,7 @@ from faststream.nats import NatsBroker
 from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from adapters.nats.names import addresses
 
@@ -31,6 +32,7 @@ class Link:
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._ringing: set[asyncio.Task[None]] = set()
+        self._heard: dict[str, Callable[[bytes], None]] = {}
         self._due: set[str] = set()  # bells that are rung soon
         self.broker = NatsBroker(
             servers,
@@ -62,6 +64,12 @@ class Link:
     def open(self) -> None:
         """Begin to connect; returns at once."""
         self._starting = asyncio.create_task(self._start())
+
+    def on_bell(self, subject: str, hear: Callable[[bytes], None]) -> None:
+        """Call `hear` with the payload of every bell on the subject. Before the link is opened.
+
+        It is the driver's subscription, not FastStream's, whose way from a message to a function takes 150 µs."""
+        self._heard[subject] = hear
 
     @property
     def up(self) -> bool:
@@ -118,12 +126,21 @@ class Link:
         while True:
             try:
                 await self.broker.start()
+                for subject, hear in self._heard.items():
+                    await self.client.subscribe(subject, cb=_handing(hear))
                 return
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 logger.warning("nats.no_connection", error=str(error) or type(error).__name__)
                 await asyncio.sleep(1)
+
+
+def _handing(hear: Callable[[bytes], None]) -> Callable[[Msg], Awaitable[None]]:
+    async def hand(message: Msg) -> None:
+        hear(message.data)
+
+    return hand
 
 
 def _login(urls: str) -> tuple[list[str], BaseSecurity | None]:
@@ -136,15 +153,3 @@ def _login(urls: str) -> tuple[list[str], BaseSecurity | None]:
         return servers, None
     bare = [urlunsplit(one._replace(netloc=one.netloc.rpartition("@")[2])) for one in map(urlsplit, servers)]
     return bare, SASLPlaintext(parts.username, parts.password)
-
-
-def on_bell(link: Link, subject: str, hear: Callable[[bytes], None]) -> None:
-    """Call `hear` with the payload of every bell on the subject. Before the link is opened."""
-
-    async def handle(message: bytes) -> None:
-        hear(message)
-
-    async def as_bytes(message: Any) -> bytes:
-        return bytes(message.body)
-
-    link.broker.subscriber(subject, decoder=as_bytes, no_reply=True)(handle)

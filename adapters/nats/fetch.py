@@ -4,8 +4,9 @@ FastStream's own pull loop waits for the slowest of a batch and spins where its 
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
@@ -14,12 +15,26 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from adapters.nats.names import STREAM, durable
+from adapters.nats.raw import send
 
 logger = structlog.get_logger()
 EXPIRES_S = 5.0
 PAUSE_S = 1.0
 
-Bell = tuple[UUID, Callable[[], Awaitable[None]]]  # a task's id, and how to acknowledge
+NEWEST = 2**31  # the version of a bell that tells none
+
+
+class Bell(NamedTuple):
+    """A task was queued: the fact that says so is this version of its stream."""
+
+    task: UUID
+    version: int
+    reply: str  # where it is acknowledged
+
+
+async def acknowledge(client: Client, bells: Sequence[Bell]) -> None:
+    """Tell the stream that these bells need not ring again; an acknowledgement is an empty message."""
+    await send(client, b"".join([b"PUB %b 0\r\n\r\n" % bell.reply.encode() for bell in bells]))
 
 
 class Fetcher:
@@ -84,7 +99,8 @@ async def _bell(message: Msg) -> Bell | None:
     """The bell; None for a message that names no task: it is not ours, and is not to be delivered again."""
     with suppress(ValueError):
         if message.subject.startswith("tasks."):  # and not by our inbox, whose name ends like an id
-            return UUID(message.subject.rpartition(".")[2]), message.ack
+            version = int((message.headers or {}).get("ce-sequence", NEWEST))
+            return Bell(UUID(message.subject.rpartition(".")[2]), version, message.reply)
     logger.warning("fetch.foreign", subject=message.subject)
     try:
         await message.ack()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -128,6 +128,8 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self.name = name
+        self._at_hand: list[_Hot] = []
+        self._most_at_hand = size // 2
         settings = LIMITS | {"application_name": name, "statement_timeout": f"{statement_s}s"}
         settings |= {} if durable else {"synchronous_commit": "off"}
         self.engine = engine_of(
@@ -175,9 +177,29 @@ class Database:
         return await again(lambda: self.fetch_once(name, *arguments))
 
     async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        """The same, without another try."""
-        async with self.driver() as connection:
-            return await connection.fetch(statement(name), *arguments)
+        """The same, without another try.
+
+        Up to half of the pool is kept at hand for this: to take a connection and to give it back takes as long as a
+        small statement. After an error it goes the pool's way, which mends it."""
+        hot = await self._hot()
+        async with AsyncExitStack() as back:
+            back.push_async_exit(hot.back)
+            rows = await hot.connection.fetch(statement(name), *arguments)
+            if len(self._at_hand) < self._most_at_hand:
+                back.pop_all()
+                self._at_hand.append(hot)
+        return rows
+
+    async def _hot(self) -> "_Hot":
+        while self._at_hand:
+            hot = self._at_hand.pop()
+            if not hot.connection.is_closed():
+                return hot
+            error = ConnectionError("The server has closed it.")
+            with suppress(Unavailable):
+                await hot.back.__aexit__(type(error), error, None)
+        back = AsyncExitStack()
+        return _Hot(await back.enter_async_context(self.driver()), back)
 
     async def schema(self) -> Schema | None:
         """The schema as the newest migration left it, or None where there is none."""
@@ -205,7 +227,17 @@ class Database:
                 )
 
     async def close(self) -> None:
+        while self._at_hand:
+            await self._at_hand.pop().back.aclose()
         await self.engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hot:
+    """A connection that is kept at hand, and the way back to its pool."""
+
+    connection: "asyncpg.Connection[asyncpg.Record]"
+    back: AsyncExitStack
 
 
 async def again(run: Callable[[], Awaitable[T]], after: tuple[type[Exception], ...] = AGAIN) -> T:

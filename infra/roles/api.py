@@ -35,7 +35,7 @@ from infra.app import KINDS
 from infra.clock import Clock
 from infra.exits import Refused
 from infra.migrate import head, unfit
-from infra.roles.role import guarded, name_of, ready, require_nats
+from infra.roles.role import guarded, name_of, ready, require_nats, settled
 from infra.settings import Settings
 from infra.telemetry import telemetry
 
@@ -74,6 +74,7 @@ async def serve(settings: Settings) -> None:
         service = replace(service, notices=_folder(settings.notices_dir), private_webhooks=settings.webhook_private)
         async with guarded(require_nats(link)):
             app = create_app(service)
+            settled()
             await _run(app, traces.requests(app), listening)
             await log.drain()
     finally:

@@ -8,18 +8,21 @@ A bell is only an id: the row in Postgres decides. What was claimed goes over to
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from uuid import UUID
 
 import structlog
 
+from adapters.nats.fetch import Bell
 from infra.roles.runs import Runs
 
 logger = structlog.get_logger()
-Ack = Callable[[], Awaitable[None]]
 SHARED = 4  # a poll looks at so many times as much as it may take
 POLL_S, POLL_AGAIN_S = 1.0, 0.02  # between two looks into the table: while there is nothing, while there is something
+FEW = 4  # tasks that a claim of their own is worth
+MOST_KNOWN = 10_000  # claims of the past that are remembered
 
 
 @dataclass(slots=True)
@@ -28,14 +31,18 @@ class Crew:
 
     runs: Runs
     queues: Sequence[str]
+    acknowledge: Callable[[Sequence[Bell]], Awaitable[None]]
     slots: int = 16
     unheard_s: float = 5.0
-    heard: OrderedDict[UUID, list[Ack]] = field(default_factory=OrderedDict)
+    heard: OrderedDict[UUID, list[Bell]] = field(default_factory=OrderedDict)
     stopping: bool = False
+    _late: list[Bell] = field(default_factory=list)  # of tasks that were claimed before these came
+    _known: OrderedDict[UUID, int] = field(default_factory=OrderedDict)  # the versions that claims have made
+    _asked: int = 0  # tasks that claims under way may bring
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _heard_at: float = 0.0
-    _claiming: asyncio.Task[None] | None = None
+    _claiming: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.runs.freed = self._freed
@@ -47,10 +54,14 @@ class Crew:
 
     # Hearing.
 
-    def hear(self, bells: Sequence[tuple[UUID, Ack]]) -> None:
-        """Bells of the durable: each is acknowledged after the claim that it led to has committed."""
-        for id, ack in bells:
-            self.heard.setdefault(id, []).append(ack)
+    def hear(self, bells: Sequence[Bell]) -> None:
+        """Bells of the durable: each is acknowledged after the claim that it led to has committed. Where a direct bell
+        was faster, it leads to no other."""
+        for bell in bells:
+            if bell.version < self._known.get(bell.task, 0):
+                self._late.append(bell)
+            else:
+                self.heard.setdefault(bell.task, []).append(bell)
         self._heard_at = self.runs.clock.monotonic()
         self._news.set()
 
@@ -66,7 +77,12 @@ class Crew:
     @property
     def free(self) -> int:
         """Slots that neither a running task nor a bell fills."""
-        return 0 if self.stopping else self.slots - len(self.runs.held) - len(self.heard)
+        return self._open - len(self.heard)
+
+    @property
+    def _open(self) -> int:
+        """Slots that neither a running task fills nor a claim that is under way."""
+        return 0 if self.stopping else self.slots - len(self.runs.held) - self._asked
 
     async def wanted(self) -> int:
         """How many bells one queue may ask for, so that all queues together ask for the free slots; waits for one."""
@@ -78,39 +94,57 @@ class Crew:
     # Claiming.
 
     async def claim_loop(self) -> None:
-        """Until the worker stops: claim what was heard, as slots come free."""
+        """Until the worker stops: claim what was heard, as slots come free. Several such loops may run: what is heard
+        while one waits for Postgres is claimed by the next."""
         while not self.stopping:
             await self._news.wait()
             self._news.clear()
-            while self.heard and len(self.runs.held) < self.slots and not self.stopping:
-                self._claiming = asyncio.create_task(self._claim_some())
-                await asyncio.shield(self._claiming)  # what was claimed is held, also by a worker that is to stop
+            while self._late or self._may_claim():
+                claiming = asyncio.create_task(self._claim(self._taken()))
+                self._claiming.add(claiming)
+                claiming.add_done_callback(self._claiming.discard)
+                await asyncio.shield(claiming)  # what was claimed is held, also by a worker that is to stop
 
-    async def _claim_some(self) -> None:
-        runs = self.runs
-        ids = list(self.heard)[: self.slots - len(runs.held)]
-        facts = [runs.clock.new_id() for _ in ids]
+    def _may_claim(self) -> bool:
+        """A few need not wait for a claim that is under way; many gather, and go out together when it has ended."""
+        ready = min(len(self.heard), self._open)
+        return ready > 0 and (ready <= FEW or not self._claiming)
+
+    def _taken(self) -> Mapping[UUID, list[Bell]]:
+        """What was heard, as much as there are slots for."""
+        taken = {id: self.heard.pop(id) for id in list(islice(self.heard, max(self._open, 0)))}
+        self._asked += len(taken)
+        return taken
+
+    async def _claim(self, taken: Mapping[UUID, list[Bell]]) -> None:
+        runs, done = self.runs, self._late
+        self._late = []
+        facts = [runs.clock.new_id() for _ in taken]
+        kinds, now = list(runs.workers), runs.clock.now()
         try:
-            held = await runs.tasks.claim(ids, facts, runs.name, list(runs.workers), runs.lease_s, runs.clock.now())
-        except runs.transient as error:
-            for id in ids:  # no acknowledgement: the bells come again
-                self.heard.pop(id, None)
-            self._room.set()
+            held = await runs.tasks.claim(list(taken), facts, runs.name, kinds, runs.lease_s, now) if taken else []
+        except runs.transient as error:  # no acknowledgement: the bells come again
             logger.warning("worker.claim_failed", error=str(error))
+            self._room.set()
             await runs.clock.sleep(0.5)
             return
-        acks = [ack for id in ids for ack in self.heard.pop(id, [])]
+        finally:
+            self._asked -= len(taken)
         for one in held:
+            self._known[one.id] = one.task.version
             runs.begin(one)
+        for _ in range(len(self._known) - MOST_KNOWN):
+            self._known.popitem(last=False)
         if held:
             runs.written()
         self._room.set()
-        await asyncio.gather(*(self._acknowledge(ack) for ack in acks))
+        if done := [*done, *(bell for bells in taken.values() for bell in bells)]:
+            await self._acknowledge(done)
 
-    async def _acknowledge(self, ack: Ack) -> None:
+    async def _acknowledge(self, bells: Sequence[Bell]) -> None:
         try:
-            await ack()
-        except Exception as error:  # the bell comes again, and claims nothing
+            await self.acknowledge(bells)
+        except Exception as error:  # they come again, and claim nothing
             logger.info("worker.ack_lost", error=str(error))
 
     async def poll_loop(self) -> None:
@@ -135,8 +169,8 @@ class Crew:
     async def stop(self) -> None:
         """No new claims; what runs gets its grace; the rest is given back at once."""
         self.stopping = True
-        if self._claiming is not None:
-            await asyncio.wait([self._claiming])
+        if self._claiming:
+            await asyncio.wait(self._claiming)
         self.heard.clear()
         self._news.set()
         await self.runs.stop()

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.nats.bells import ring_queue
-from adapters.nats.broker import Link, on_bell
+from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.postgres import readers
 from adapters.postgres.database import TRANSIENT, Database
@@ -21,7 +21,7 @@ from domain.log import Recorded
 from infra import metrics
 from infra.clock import Clock
 from infra.loops import together
-from infra.roles.role import name_of, ready, require_nats, until_stopped
+from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.settings import Settings
 
 logger = structlog.get_logger()
@@ -43,8 +43,9 @@ async def serve(settings: Settings) -> None:
         for bell in bells.values():
             bell.set()
 
-    on_bell(link, HEAD_BELL, ring)
+    link.on_bell(HEAD_BELL, ring)
     link.open()
+    settled()
     try:
         clock = Clock()
         steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in FOLDS}

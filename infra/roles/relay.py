@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from adapters.nats import consumers
 from adapters.nats.api import ApiError, NoAnswer
 from adapters.nats.bells import ring_queue
-from adapters.nats.broker import Link, on_bell
+from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, GONE, TRANSIENT, Database, Unavailable
@@ -27,7 +27,7 @@ from adapters.postgres.kinds import register
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
-from domain.mirror import Line, Mirror, NotLeading
+from domain.mirror import MOST_LINES, Line, Mirror, NotLeading
 from infra import metrics
 from infra.app import KINDS, QUEUES
 from infra.clock import Clock
@@ -35,7 +35,7 @@ from infra.loops import together
 from infra.roles.bells import Heard
 from infra.roles.keeper import Keeper
 from infra.roles.lifeline import Lifeline
-from infra.roles.role import name_of, ready, require_nats, until_stopped
+from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.settings import Settings
 from infra.telemetry import OFF, Telemetry, telemetry
 
@@ -43,6 +43,7 @@ logger = structlog.get_logger()
 BATCH = 5_000  # outbox rows in one statement
 STANDBY_S = 0.5
 BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
+NUMBER_S, MIRROR_S = 0.01, 0.04  # between two statements, or two batches: each has a price of its own, above all a sync
 VERIFY_S = 2.0
 TELL_S = 0.25
 EVERYTHING = 2**62  # a position behind every other
@@ -58,8 +59,9 @@ async def serve(settings: Settings) -> None:
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
     traces = telemetry(settings, name_of("relay"))
     role = Relay(settings, database, cursor, link, Clock(), traces=traces)
-    on_bell(link, LOG_BELL, lambda _: role.written.set())
+    link.on_bell(LOG_BELL, lambda _: role.written.set())
     link.open()
+    settled()
     try:
         with metrics.served(settings):
             await until_stopped(together(role.run(), require_nats(link)))
@@ -121,6 +123,7 @@ class Relay:
         """Number what was written: at the bell, and without one at least ten times a second."""
         pause = BUSY_S
         while True:
+            begin = self.clock.monotonic()
             try:
                 moved = await leadership.sequence(BATCH)
             except (asyncpg.UniqueViolationError, *AGAIN) as error:
@@ -131,6 +134,7 @@ class Relay:
                 pause = BUSY_S
                 self.numbered.set()
                 await self.link.ring(HEAD_BELL)
+                await self._gather(moved, begin + NUMBER_S)
                 continue
             await _rung(self.written, pause)
             pause = min(pause * 1.5, IDLE_S)
@@ -150,6 +154,7 @@ class Relay:
                 await self.clock.sleep(0.2)
                 continue
             mirror = mirror or self._mirror_of(ledger)
+            begin = self.clock.monotonic()
             try:
                 self.stepped_ns = time.time_ns()
                 told = await mirror.step()
@@ -158,10 +163,16 @@ class Relay:
                     verified = self.mirrored_at
                     await _verify(mirror)
                 if told:
+                    await self._gather(told, begin + MIRROR_S)
                     continue
             except NATS_ERRORS:
                 await self.clock.sleep(0.5)
             await _rung(self.numbered, 0.0 if mirror.last is None else IDLE_S * 5)
+
+    async def _gather(self, moved: int, until: float) -> None:
+        """What comes until then goes out together; a full batch is followed at once. After a pause nothing waits."""
+        if moved < MOST_LINES:
+            await self.clock.sleep(max(until - self.clock.monotonic(), 0.0))
 
     def _mirror_of(self, ledger: MirroredLedger) -> Mirror:
         return Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger), self._mirrored)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from infra.migrate import require
 
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
+YOUNG = 5_000  # objects that are made before the youngest are looked through
 MOST_FRAMES = 40  # of an exception, in the log
 OLDEST_NATS = (2, 14)
 
@@ -84,6 +86,14 @@ def _frames(error: BaseException | None) -> list[str]:
         lines += [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
         error = error.__cause__ or error.__context__
     return lines
+
+
+def settled() -> None:
+    """Say that a role is set up: what there is by now stays to its end, so the collector of cycles need not walk
+    through it again and again, which took a tenth of the API's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG)
 
 
 async def until_stopped(work: Awaitable[None]) -> None:

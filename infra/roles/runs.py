@@ -65,7 +65,7 @@ class Runs:
     _lane: Lane[Change, bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._lane = Lane(self._settle, flights=2, most=200, splits=self.unstorable)
+        self._lane = Lane(self._settle, flights=1, most=200, splits=self.unstorable)
 
     def begin(self, held: Held) -> None:
         """Run what was just claimed."""

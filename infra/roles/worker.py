@@ -7,8 +7,8 @@ import structlog
 from nats.errors import Error as NatsError
 
 from adapters.nats.bells import ids_of
-from adapters.nats.broker import Link, on_bell
-from adapters.nats.fetch import Fetcher
+from adapters.nats.broker import Link
+from adapters.nats.fetch import Fetcher, acknowledge
 from adapters.nats.names import LOG_BELL, queue_bell
 from adapters.postgres.database import TRANSIENT, UNSTORABLE, Database
 from adapters.postgres.log import PostgresLog
@@ -19,12 +19,13 @@ from infra.clock import Clock
 from infra.exits import Refused
 from infra.loops import together
 from infra.roles.crew import Crew
-from infra.roles.role import name_of, ready, require_nats, until_stopped
+from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.roles.runs import Runs
 from infra.settings import Settings
 from infra.telemetry import telemetry
 
 logger = structlog.get_logger()
+CLAIMS = 2  # at once
 
 
 async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
@@ -39,17 +40,18 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     link = Link(settings.nats, "worker", name)
     runs = _runs(settings, name, database, beats, link, chosen)
     runs.telemetry = traces = telemetry(settings, name)
-    crew = Crew(runs, chosen, settings.slots, settings.unheard_s)
+    crew = Crew(runs, chosen, lambda bells: acknowledge(link.client, bells), settings.slots, settings.unheard_s)
     for queue in chosen:
-        on_bell(link, queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
+        link.on_bell(queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
     link.open()
+    settled()
     beating = asyncio.create_task(crew.runs.beat_loop())
     try:
         metrics.SLOTS.set(settings.slots)
         with metrics.served(settings):
             await until_stopped(
                 together(
-                    crew.claim_loop(),
+                    *(crew.claim_loop() for _ in range(CLAIMS)),
                     crew.poll_loop(),
                     require_nats(link),
                     _watch(beating),

@@ -1,119 +1,162 @@
-"""`make bench`: idle latency from the POST to the handler's start, and how many tasks a second are accepted.
+"""`make bench`: postcommit beside other task queues, in one run, every contender in turn.
 
-Everything runs on this machine in one run, so look at the ratios: bare INSERTs of asyncpg stand beside our figures."""
+This machine drifts by a factor of two within an hour, so only figures of one run are compared: look at the ratios."""
 
-import asyncio
+import argparse
 import json
-import statistics
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import asyncpg
-import httpx
+import uvloop
 
-from infra.demo.service import Service, started
+from tests.bench import cpu, table
+from tests.bench.load import load
+from tests.bench.ours import answers, program, wish
+from tests.bench.record import payload
+from tests.bench.servers import Bench, bench
 
-IDLE = 40  # tasks, one after the other
+ROOT = Path(__file__).parents[2]
 CONNECTIONS = 32
-ACCEPTED = 3_000  # tasks of one round
-ROUNDS = 3
-BODY = {"kind": "probe", "request": {"payload": "x" * 200}}
+LOAD_S = 5.0
+PATIENCE_S = 240
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A contender on a backend. `venv` is the folder of its environment, empty for our own."""
+
+    name: str
+    module: str
+    backend: str
+    venv: str = "peers"
+    tuned: bool = True
+
+
+OURS = Entrant("postcommit", "ours", "ours", "")
+FEW = (
+    OURS,
+    Entrant("PgQueuer", "peers.with_pgqueuer", "postgres"),
+    Entrant("SAQ", "peers.with_saq", "redis"),
+    Entrant("ARQ", "peers.with_arq", "redis", "arq"),
+    Entrant("Celery", "peers.with_celery", "redis"),
+)
+APPS = (
+    OURS,
+    Entrant("FastAPI BackgroundTasks", "background", "postgres"),
+    Entrant("FastAPI, outbox by hand", "outbox", "postgres"),
+    Entrant("FastAPI + ARQ", "with_arq", "redis", "arq"),
+    Entrant("FastAPI + Celery", "with_celery", "redis"),
+)
+
+
+@dataclass(slots=True)
+class Run:
+    here: Bench
+    venvs: Path
+    rows: list[Told] = field(default_factory=list)
+
+    def measure(self, entrant: Entrant, part: str) -> None:
+        begin = time.monotonic()
+        try:
+            told = self._accept(entrant) if part == "accept" else self._driven(entrant, part)
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            told = {"failed": str(error)}
+        row = {"part": part, **asdict(entrant), **told, "seconds": round(time.monotonic() - begin, 1)}
+        self.rows.append(row)
+        print(table.line(row), file=sys.stderr, flush=True)
+
+    def _driven(self, entrant: Entrant, part: str) -> Told:
+        """One part, in the contender's own environment."""
+        argv = [self._python(entrant), "-m", "tests.bench.drive", entrant.module, part]
+        with (self.here.path / "drive.log").open("ab") as log:
+            found = subprocess.run(
+                argv, cwd=ROOT, env=self._environ(entrant), stdout=subprocess.PIPE, stderr=log, timeout=PATIENCE_S
+            )
+        if found.returncode:
+            raise RuntimeError((self.here.path / "drive.log").read_text()[-600:])
+        told: Told = json.loads(found.stdout)
+        return told
+
+    def _accept(self, entrant: Entrant) -> Told:
+        """POSTs over 32 connections to one API process, nothing else of the contender running."""
+        port = int(self.here.told["port"])
+        ours = entrant is OURS
+        argv = program("api") if ours else [self._python(entrant), "-m", "tests.bench.peers.apps", str(port)]
+        with (self.here.path / "api.log").open("ab") as log:
+            process = subprocess.Popen(argv, cwd=ROOT, env=self._environ(entrant), stdout=log, stderr=log)
+        try:
+            return uvloop.run(self._loaded(entrant, process.pid, port))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    async def _loaded(self, entrant: Entrant, pid: int, port: int) -> Told:
+        await answers(port)
+        ours, numbers = entrant is OURS, count(1)
+        path = "/v1/tasks" if ours else "/tasks"
+        headers = {"Authorization": f"Bearer {self.here.told['key']}"} if ours else {}
+        write = wish if ours else lambda payload: json.dumps(payload).encode()
+        bodies: Iterator[bytes] = (write(payload(number)) for number in numbers)
+        url = f"http://127.0.0.1:{port}{path}"
+        await load(url, headers, bodies, CONNECTIONS, 1.0)
+        counted = [*self.here.serving(entrant.backend), pid]
+        spent = cpu.seconds(counted)
+        found = await load(url, headers, bodies, CONNECTIONS, LOAD_S)
+        waits = sorted(1e3 * wait for wait in found.latencies_s)
+        return {
+            "rate": found.rate,
+            "cpu_ms": 1e3 * (cpu.seconds(counted) - spent) / len(waits),
+            "p50_ms": waits[len(waits) // 2],
+            "p99_ms": waits[int(0.99 * len(waits))],
+        }
+
+    def _python(self, entrant: Entrant) -> str:
+        return str(self.venvs / entrant.venv / "bin/python") if entrant.venv else sys.executable
+
+    def _environ(self, entrant: Entrant) -> dict[str, str]:
+        chosen = {"BENCH_SETTING": "tuned" if entrant.tuned else "default", "BENCH_APP": entrant.module}
+        return {**os.environ, **self.here.environ(entrant.backend), **chosen}
+
+
+def plan(parts: Sequence[str], rounds: int) -> Iterator[tuple[str, Entrant]]:
+    """Every contender in turn, round by round, so that all see the same weather."""
+    for part in parts:
+        for _ in range(rounds):
+            for entrant in APPS if part == "accept" else FEW:
+                if part != "bulk" or entrant.name in ("postcommit", "PgQueuer"):
+                    yield part, entrant
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as home, started(Path(home), {}) as service:
-        asyncio.run(measure(service))
-
-
-async def measure(service: Service) -> None:
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    options: dict[str, Any] = {"base_url": service.http, "headers": service.operator, "limits": limits}
-    async with httpx.AsyncClient(**options, timeout=60, trust_env=False) as client:
-        latencies = [await idle_latency(client) for _ in range(IDLE)]
-        show("idle: POST → handler's start, ms", [latency * 1000 for latency in latencies])
-        pool = await asyncpg.create_pool(service.run["postgres_admin"], min_size=8, max_size=8)
-        await pool.execute("CREATE TABLE bare (id uuid PRIMARY KEY DEFAULT uuidv7(), body json)")
-        ours, batches, bare = [], [], []
-        for _ in range(ROUNDS):
-            bare.append(await rate(lambda: insert(pool), ACCEPTED))
-            ours.append(await accepted(service))
-            await drained(client)
-            batches.append(await rate(lambda: post_batch(client), 5) * 1_000)
-            await drained(client)
-        await pool.close()
-    show(f"one bare INSERT of asyncpg each, {CONNECTIONS} at once, 1/s", bare)
-    show(f"POST /v1/tasks, {CONNECTIONS} connections, tasks/s", ours)
-    show("POST /v1/tasks/batch of 1,000, tasks/s", batches)
-    print(f"ratio POST : bare INSERT = {statistics.median(ours) / statistics.median(bare):.2f}")
-
-
-async def idle_latency(client: httpx.AsyncClient) -> float:
-    """Seconds from before the POST until the worker started the task, by the clock of this machine."""
-    begin = time.time()
-    id = (await client.post("/v1/tasks", json=BODY)).json()["id"]
-    task = (await client.get(f"/v1/tasks/{id}", params={"wait": 20})).json()
-    return datetime.fromisoformat(task["started_at"]).timestamp() - begin
-
-
-async def accepted(service: Service) -> float:
-    """Tasks a second over plain sockets: a full HTTP client takes longer for a request than the service does."""
-    address = urlsplit(service.http)
-    body = json.dumps(BODY).encode()
-    head = "".join(f"{name}: {value}\r\n" for name, value in service.operator.items())
-    request = (
-        f"POST /v1/tasks HTTP/1.1\r\nHost: {address.netloc}\r\n{head}"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    left = iter(range(ACCEPTED))
-
-    async def loop() -> None:
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        for _ in left:
-            writer.write(request)
-            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            assert answer.startswith(b"http/1.1 202"), answer
-            await reader.readexactly(int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0]))
-        writer.close()
-
-    begin = time.perf_counter()
-    await asyncio.gather(*(loop() for _ in range(CONNECTIONS)))
-    return ACCEPTED / (time.perf_counter() - begin)
-
-
-async def post_batch(client: httpx.AsyncClient) -> None:
-    (await client.post("/v1/tasks/batch", json=[BODY] * 1_000)).raise_for_status()
-
-
-async def insert(pool: Any) -> None:
-    await pool.execute("INSERT INTO bare (body) VALUES ($1)", json.dumps(BODY))
-
-
-async def drained(client: httpx.AsyncClient) -> None:
-    """Wait until no task is open, so that no round works against the one before it."""
-    while (await client.get("/v1/balance")).json()["open"]:
-        await asyncio.sleep(0.1)
-
-
-async def rate(do: Callable[[], Awaitable[None]], times: int) -> float:
-    left = iter(range(times))
-
-    async def loop() -> None:
-        for _ in left:
-            await do()
-
-    begin = time.perf_counter()
-    await asyncio.gather(*(loop() for _ in range(CONNECTIONS)))
-    return times / (time.perf_counter() - begin)
-
-
-def show(what: str, values: list[float]) -> None:
-    middle, least, most = statistics.median(values), min(values), max(values)
-    print(f"{what}: median {middle:.1f}, min {least:.1f}, max {most:.1f} ({len(values)} samples)", flush=True)
+    options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--parts", default="accept,bulk,drain,drain2,idle,open,sustained")
+    options.add_argument("--only", default="", help="names of contenders, with commas between them")
+    options.add_argument("--venvs", type=Path, default=ROOT / ".bench")
+    options.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    only = [name for name in chosen.only.split(",") if name]
+    with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as path:
+        Path(path).chmod(0o755)  # Postgres is another user
+        with bench(Path(path)) as here:
+            run = Run(here, chosen.venvs.resolve())
+            for part, entrant in plan(chosen.parts.split(","), chosen.rounds):
+                if entrant.backend not in {"ours", *here.urls}:
+                    print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
+                elif not only or entrant.name in only:
+                    run.measure(entrant, part)
+    if chosen.json:
+        chosen.json.write_text("".join(json.dumps(row) + "\n" for row in run.rows))
+    print(table.table(run.rows))
 
 
 if __name__ == "__main__":

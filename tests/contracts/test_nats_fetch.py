@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from adapters.nats import consumers
 from adapters.nats.api import call
-from adapters.nats.fetch import Bell, Fetcher
+from adapters.nats.fetch import Bell, Fetcher, acknowledge
 from adapters.nats.names import durable
 from adapters.nats.stream import Limits, LogStream
 from infra.clock import new_id
@@ -47,10 +47,9 @@ async def test_what_names_no_task_is_acknowledged_and_rings_nothing(relay: Clien
     fetching = asyncio.create_task(Fetcher(worker, "default", "_INBOX_worker.fetch").run(_two, heard.extend))
     await until(lambda: len(heard) == len(ids))
     await until_told(lambda: _unacknowledged(relay, len(ids)))
-    assert [id for id, _ in heard] == ids
+    assert [bell.task for bell in heard] == ids
 
-    for _, acknowledge in heard:
-        await acknowledge()
+    await acknowledge(worker, heard)
     await until_told(lambda: _unacknowledged(relay, 0))
     fetching.cancel()
     with suppress(asyncio.CancelledError):
@@ -71,7 +70,7 @@ async def test_what_is_sent_to_the_inbox_past_the_stream_rings_nothing(
     id: UUID = new_id()
     await relay.jetstream().publish(f"tasks.v1.default.probe.queued.{id}", b"{}")
     await until(lambda: bool(heard))
-    assert [one for one, _ in heard] == [id] and not fetching.done()
+    assert [bell.task for bell in heard] == [id] and not fetching.done()
 
     fetching.cancel()
     with suppress(asyncio.CancelledError):

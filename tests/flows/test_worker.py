@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from adapters.memory import Memory
+from adapters.nats.fetch import Bell
 from domain import task
 from domain.holding import Change, Held
 from domain.job import Job, Work, Worker
@@ -41,6 +42,7 @@ class Rows(Memory):
         self.claims, self.settles = asyncio.Event(), asyncio.Event()  # closed gates make them slow
         self.claims.set()
         self.settles.set()
+        self.claiming = 0  # calls under way
 
     async def claim(
         self,
@@ -51,7 +53,9 @@ class Rows(Memory):
         lease_s: float,
         at: datetime,
     ) -> list[Held]:
+        self.claiming += 1
         await self.claims.wait()
+        self.claiming -= 1
         if self.claims_away:
             self.claims_away -= 1
             raise Away
@@ -69,7 +73,7 @@ class Rows(Memory):
 class World:
     rows: Rows
     time: HandClock
-    crew: Crew
+    crew: Crew = field(init=False)
     acknowledged: list[tuple[UUID, Task | None]] = field(default_factory=list)  # with the row at that moment
 
     async def new(self, **how: Any) -> UUID:
@@ -78,13 +82,11 @@ class World:
         return id
 
     def ring(self, *ids: UUID) -> None:
-        self.crew.hear([(id, self._ack(id)) for id in ids])
+        """By the stream: each was queued by the newest fact of its task."""
+        self.crew.hear([Bell(id, self.row(id).version if id in self.rows._rows else 1, "") for id in ids])
 
-    def _ack(self, id: UUID) -> Callable[[], Awaitable[None]]:
-        async def ack() -> None:
-            self.acknowledged.append((id, (await self.rows.get([id])).get(id)))
-
-        return ack
+    async def acknowledge(self, bells: Sequence[Bell]) -> None:
+        self.acknowledged += [(bell.task, (await self.rows.get([bell.task])).get(bell.task)) for bell in bells]
 
     def row(self, id: UUID) -> Task:
         return self.rows._rows[id].task
@@ -114,10 +116,14 @@ async def crew(work: Work, kind: AnyKind = KIND, **settings: Any) -> AsyncIterat
     given: dict[str, Any] = {"heartbeat_s": 0.6, "grace_s": 0.05} | settings
     ours = {name: given.pop(name) for name in ("slots", "unheard_s") if name in given}
     runs = Runs("w", rows, rows, {kind.name: Worker(kind, work)}, time.clock, (Away,), **given)
-    one = Crew(runs, [kind.queue], **{"slots": 4} | ours)
-    loops = [asyncio.create_task(loop) for loop in (one.claim_loop(), one.poll_loop(), one.runs.beat_loop())]
+    world = World(rows, time)
+    world.crew = one = Crew(runs, [kind.queue], world.acknowledge, **{"slots": 4} | ours)
+    loops = [
+        asyncio.create_task(loop)
+        for loop in (one.claim_loop(), one.claim_loop(), one.poll_loop(), one.runs.beat_loop())
+    ]
     try:
-        yield World(rows, time, one)
+        yield world
     finally:
         for running in [*loops, *(run.running for run in one.runs.held.values() if run.running)]:
             running.cancel()
@@ -312,6 +318,30 @@ async def test_a_bell_that_claims_nothing_is_acknowledged_too() -> None:
         await until(lambda: len(world.acknowledged) == 3)
         assert {one for one, _ in world.acknowledged} == {id, unknown}
         assert await world.story(id) == ["Queued", "Started", "Completed"]
+
+
+async def test_a_bell_that_comes_after_its_task_was_claimed_is_acknowledged_without_another_claim() -> None:
+    slow = Slow()
+    async with crew(slow) as world:
+        id = await world.new()
+        world.crew.overhear([id])
+        await world.reached(id, Status.IN_PROGRESS)
+        world.rows.claims.clear()
+        world.crew.hear([Bell(id, 1, "")])
+        await until(lambda: [one for one, _ in world.acknowledged] == [id])
+
+
+async def test_while_a_claim_is_under_way_the_next_one_begins() -> None:
+    slow = Slow()
+    async with crew(slow, slots=2) as world:
+        ids = [await world.new() for _ in range(3)]
+        world.rows.claims.clear()
+        for id in ids:
+            world.crew.hear([Bell(id, 1, "")])
+            await settled()
+        assert world.rows.claiming == 2 and [*world.crew.heard] == ids[2:], "no more than there are slots for"
+        world.rows.claims.set()
+        await until(lambda: slow.running == 2)
 
 
 async def test_without_a_bell_the_table_is_looked_into() -> None:

@@ -1,17 +1,20 @@
 -- Takes queued tasks for one worker: the row, its fact and its duty at once. A task that is not queued, or is of a kind
--- that this worker does not know, is left alone.
+-- that this worker does not know, is left alone. Each row is found by its id, and locked in that order: a join would
+-- read every queued task, once the planner takes them for few.
 --   $1 task uuid[], $2 ids of the facts uuid[] (chosen before, so that a claim can be found again after a lost answer),
 --   $3 worker text, $4 kinds text[], $5 lease interval, $6 at timestamptz
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS w (id, event)
 ),
 free AS MATERIALIZED (
-    SELECT t.id, w.event, t.last_event AS cause
-    FROM postcommit.tasks AS t
-    JOIN wanted AS w USING (id)
-    WHERE t.status = 'queued' AND t.kind = ANY ($4::text[])
-    ORDER BY t.id
-    FOR UPDATE OF t SKIP LOCKED
+    SELECT t.id, w.event, t.cause
+    FROM (SELECT * FROM wanted ORDER BY id) AS w
+    CROSS JOIN LATERAL (
+        SELECT id, last_event AS cause
+        FROM postcommit.tasks
+        WHERE id = w.id AND status = 'queued' AND kind = ANY ($4::text[])
+        FOR UPDATE SKIP LOCKED
+    ) AS t
 ),
 claimed AS (
     UPDATE postcommit.tasks AS t

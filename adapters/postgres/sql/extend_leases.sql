@@ -6,11 +6,13 @@ WITH wanted AS MATERIALIZED (
 ),
 held AS MATERIALIZED (
     SELECT t.id, w.progress
-    FROM postcommit.tasks AS t
-    JOIN wanted AS w ON w.id = t.id AND w.turn = t.turn
-    WHERE t.status = 'in_progress'
-    ORDER BY t.id
-    FOR UPDATE OF t SKIP LOCKED
+    FROM (SELECT * FROM wanted ORDER BY id) AS w
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM postcommit.tasks
+        WHERE id = w.id AND turn = w.turn AND status = 'in_progress'
+        FOR UPDATE SKIP LOCKED
+    ) AS t
 ),
 extended AS (
     UPDATE postcommit.tasks AS t

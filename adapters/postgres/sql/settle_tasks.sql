@@ -12,15 +12,18 @@ WITH wanted AS MATERIALIZED (
               stumbles, lost, retried_as, cancel_requested)
 ),
 held AS MATERIALIZED (
-    SELECT t.id, t.version, t.last_event, t.request_id, t.correlation_id, t.traceparent
-    FROM postcommit.tasks AS t
-    JOIN wanted AS w USING (id)
-    WHERE (w.version IS NULL OR t.version = w.version)
-      AND (w.turn IS NULL OR (t.status = 'in_progress' AND t.turn = w.turn))
-      AND (NOT w.uncancelled OR t.cancel_requested IS NULL)
-      AND (NOT w.expired OR t.lease_until < clock_timestamp())
-    ORDER BY t.id
-    FOR UPDATE OF t
+    SELECT t.*
+    FROM (SELECT * FROM wanted ORDER BY id) AS w
+    CROSS JOIN LATERAL (
+        SELECT id, version, last_event, request_id, correlation_id, traceparent
+        FROM postcommit.tasks
+        WHERE id = w.id
+          AND (w.version IS NULL OR version = w.version)
+          AND (w.turn IS NULL OR (status = 'in_progress' AND turn = w.turn))
+          AND (NOT w.uncancelled OR cancel_requested IS NULL)
+          AND (NOT w.expired OR lease_until < clock_timestamp())
+        FOR UPDATE
+    ) AS t
 ),
 fact AS MATERIALIZED (
     SELECT f.*, held.version + row_number() OVER (PARTITION BY f.task ORDER BY f.nth) AS version,

@@ -7,7 +7,7 @@ MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench fuzz schemas lock files clean
+.PHONY: help demo test test-long lint types imports bench bench-all fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ imports: $(READY)
 BENCH := $(if $(QUICK),--rounds 1 --parts accept,drain,idle)
 bench: $(READY) .bench/peers/.ready .bench/arq/.ready ## postcommit beside other task queues; QUICK=1 for a few minutes
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-all: $(READY) .bench/peers/.ready .bench/arq/.ready ## every contender, tuned and as it comes: hours
+	@$(BIN)/python -m tests.bench --all
 
 .bench/%/.ready: tests/bench/%.lock
 	@echo "Setting up .bench/$* …"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +18,7 @@ from nats.aio.msg import Msg
 from adapters.nats.names import addresses
 
 logger = structlog.get_logger()
+APART_S = 0.005
 
 
 class Link:
@@ -34,6 +36,7 @@ class Link:
         self._ringing: set[asyncio.Task[None]] = set()
         self._heard: dict[str, Callable[[bytes], None]] = {}
         self._due: set[str] = set()  # bells that are rung soon
+        self._rung: dict[str, float] = {}  # when they were rung last
         self.broker = NatsBroker(
             servers,
             security=security,
@@ -95,13 +98,16 @@ class Link:
                 logger.debug("nats.bell_lost", subject=subject, error=str(error))
 
     def ring_soon(self, subject: str) -> None:
-        """Ring in the background; returns at once. A bell that is due already is rung once for all who asked."""
+        """Ring in the background; returns at once. It is rung once for all who ask within APART_S, and at once for the
+        first of them."""
         if subject not in self._due:
             self._due.add(subject)
             self.soon(self._ring_due(subject))
 
     async def _ring_due(self, subject: str) -> None:
+        await asyncio.sleep(max(self._rung.get(subject, 0.0) + APART_S - time.monotonic(), 0.0))
         self._due.discard(subject)
+        self._rung[subject] = time.monotonic()
         await self.ring(subject)
 
     def soon(self, ringing: Coroutine[Any, Any, None]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from adapters.postgres import hot
 
 T = TypeVar("T")
 SQL = Path(__file__).parent / "sql"
@@ -41,6 +43,7 @@ LIBPQS_OWN = {  # of an address; without them asyncpg, and what waits here has a
     *("fallback_application_name", "sslcompression", "sslsni"),
 }
 UNKNOWN_HERE = {"channel_binding", "gssencmode"}  # to asyncpg; where they are required, Postgres refuses the name
+SMALL = 4  # a pool with fewer connections has none for hot statements alone
 STATEMENT_S = 10  # what a statement may take, if nothing else is said
 LIMITS = {"statement_timeout": f"{STATEMENT_S}s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "60s"}
 
@@ -119,7 +122,7 @@ class Schema:
 
 
 class Database:
-    """The pool. `size` is the most connections that this process opens.
+    """The pool. `size` is the most connections that this process opens; half of a larger pool are for hot statements.
 
     `durable` is false only for what a power cut may take back: heartbeats, and what readers fold from the log again."""
 
@@ -128,15 +131,15 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self.name = name
-        self._at_hand: list[_Hot] = []
-        self._most_at_hand = size // 2
         settings = LIMITS | {"application_name": name, "statement_timeout": f"{statement_s}s"}
         settings |= {} if durable else {"synchronous_commit": "off"}
+        patience_s, hot_size = statement_s + 20.0, size // 2 if size >= SMALL else 0
+        self._hot = hot.Hot(partial(connect, dsn, settings | hot.SETTINGS, patience_s), hot_size)
         self.engine = engine_of(
             dsn,
             settings,
-            command_timeout_s=statement_s + 20.0,
-            pool_size=size,
+            command_timeout_s=patience_s,
+            pool_size=size - hot_size,
             max_overflow=0,
             pool_timeout=2.0,
             pool_use_lifo=True,
@@ -177,29 +180,14 @@ class Database:
         return await again(lambda: self.fetch_once(name, *arguments))
 
     async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        """The same, without another try.
-
-        Up to half of the pool is kept at hand for this: to take a connection and to give it back takes as long as a
-        small statement. After an error it goes the pool's way, which mends it."""
-        hot = await self._hot()
-        async with AsyncExitStack() as back:
-            back.push_async_exit(hot.back)
-            rows = await hot.connection.fetch(statement(name), *arguments)
-            if len(self._at_hand) < self._most_at_hand:
-                back.pop_all()
-                self._at_hand.append(hot)
-        return rows
-
-    async def _hot(self) -> "_Hot":
-        while self._at_hand:
-            hot = self._at_hand.pop()
-            if not hot.connection.is_closed():
-                return hot
-            error = ConnectionError("The server has closed it.")
-            with suppress(Unavailable):
-                await hot.back.__aexit__(type(error), error, None)
-        back = AsyncExitStack()
-        return _Hot(await back.enter_async_context(self.driver()), back)
+        """The same, without another try."""
+        if name not in hot.STATEMENTS or not self._hot.ready:
+            async with self.driver() as connection:
+                return await connection.fetch(statement(name), *arguments)
+        try:
+            return await self._hot.fetch(statement(name), *arguments)
+        except GONE as error:
+            raise Unavailable(f"Postgres does not answer: {error}") from error
 
     async def schema(self) -> Schema | None:
         """The schema as the newest migration left it, or None where there is none."""
@@ -227,17 +215,8 @@ class Database:
                 )
 
     async def close(self) -> None:
-        while self._at_hand:
-            await self._at_hand.pop().back.aclose()
+        await self._hot.close()
         await self.engine.dispose()
-
-
-@dataclass(frozen=True, slots=True)
-class _Hot:
-    """A connection that is kept at hand, and the way back to its pool."""
-
-    connection: "asyncpg.Connection[asyncpg.Record]"
-    back: AsyncExitStack
 
 
 async def again(run: Callable[[], Awaitable[T]], after: tuple[type[Exception], ...] = AGAIN) -> T:

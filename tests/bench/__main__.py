@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,21 @@ FEW = (
     Entrant("ARQ", "peers.with_arq", "redis", "arq"),
     Entrant("Celery", "peers.with_celery", "redis"),
 )
+OTHERS = (
+    Entrant("Dramatiq", "peers.with_dramatiq", "redis"),
+    Entrant("Huey", "peers.with_huey", "redis"),
+    Entrant("taskiq-nats", "peers.with_taskiq", "nats"),
+    Entrant("FastStream, bare", "peers.with_faststream", "nats"),
+    Entrant("faststream-outbox", "peers.with_outbox", "postgres"),
+    Entrant("Procrastinate", "peers.with_procrastinate", "postgres"),
+    Entrant("DBOS", "peers.with_dbos", "postgres"),
+)
+DURABLE = tuple(
+    replace(one, name=f"{one.name}, always synced", backend=f"{one.backend} always")
+    for one in (*FEW, *OTHERS)
+    if one.backend in ("redis", "nats")
+)
+PLAIN = tuple(replace(one, name=f"{one.name}, as it comes", tuned=False) for one in (*FEW, *OTHERS))
 APPS = (
     OURS,
     Entrant("FastAPI BackgroundTasks", "background", "postgres"),
@@ -56,6 +71,16 @@ APPS = (
     Entrant("FastAPI + ARQ", "with_arq", "redis", "arq"),
     Entrant("FastAPI + Celery", "with_celery", "redis"),
 )
+MORE_APPS = (
+    Entrant("FastAPI, one INSERT", "insert", "postgres"),
+    Entrant("FastAPI + PgQueuer, one transaction", "pgqueuer", "postgres"),
+    Entrant("FastAPI + SAQ", "with_saq", "redis"),
+    Entrant("FastAPI + taskiq-nats", "with_taskiq", "nats"),
+    Entrant("FastAPI + Procrastinate", "with_procrastinate", "postgres"),
+    Entrant("FastAPI + faststream-outbox", "with_outbox", "postgres"),
+    Entrant("FastAPI + DBOS", "with_dbos", "postgres"),
+)
+BULK = ("postcommit", "PgQueuer", "faststream-outbox", "Procrastinate")  # those that take many tasks in one call
 
 
 @dataclass(slots=True)
@@ -127,12 +152,14 @@ class Run:
         return {**os.environ, **self.here.environ(entrant.backend), **chosen}
 
 
-def plan(parts: Sequence[str], rounds: int) -> Iterator[tuple[str, Entrant]]:
+def plan(parts: Sequence[str], rounds: int, all: bool) -> Iterator[tuple[str, Entrant]]:
     """Every contender in turn, round by round, so that all see the same weather."""
+    queues = (*FEW, *OTHERS, *DURABLE, *PLAIN) if all else FEW
+    apps = (*APPS, *MORE_APPS) if all else APPS
     for part in parts:
         for _ in range(rounds):
-            for entrant in APPS if part == "accept" else FEW:
-                if part != "bulk" or entrant.name in ("postcommit", "PgQueuer"):
+            for entrant in apps if part == "accept" else queues:
+                if part != "bulk" or entrant.name in BULK:
                     yield part, entrant
 
 
@@ -140,6 +167,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--parts", default="accept,bulk,drain,drain2,idle,open,sustained")
+    options.add_argument("--all", action="store_true", help="every contender, also as it comes, and always synced")
     options.add_argument("--only", default="", help="names of contenders, with commas between them")
     options.add_argument("--venvs", type=Path, default=ROOT / ".bench")
     options.add_argument("--json", type=Path)
@@ -149,7 +177,7 @@ def main() -> None:
         Path(path).chmod(0o755)  # Postgres is another user
         with bench(Path(path)) as here:
             run = Run(here, chosen.venvs.resolve())
-            for part, entrant in plan(chosen.parts.split(","), chosen.rounds):
+            for part, entrant in plan(chosen.parts.split(","), chosen.rounds, chosen.all):
                 if entrant.backend not in {"ours", *here.urls}:
                     print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
                 elif not only or entrant.name in only:

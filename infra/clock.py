@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import uuid_utils
+import uuid_utils.compat
 
 
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562)."""
-    return UUID(bytes=uuid_utils.uuid7().bytes)
+    return uuid_utils.compat.uuid7()
 
 
 def _now() -> datetime:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
-from uuid import uuid4
 
 from litestar import Request
+from uuid_utils import uuid4
 
 from adapters.http.service import Service
 from domain.access import Key

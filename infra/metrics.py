@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
@@ -67,8 +68,13 @@ def begun(task: Task, now: datetime) -> None:
 
 def ended(kind: str, outcome: Outcome, seconds: float) -> None:
     """Its attempt has ended so, as the worker knows."""
-    ATTEMPTS.labels(kind, type(outcome).__name__.lower()).inc()
+    _attempts(kind, type(outcome)).inc()
     RUN.observe(seconds)
+
+
+@cache
+def _attempts(kind: str, outcome: type[Outcome]) -> Counter:
+    return ATTEMPTS.labels(kind, outcome.__name__.lower())
 
 
 def numbered(count: int, last: int, now: datetime) -> None:

@@ -31,13 +31,13 @@ def answered(app: ASGIApp, count: Count) -> ASGIApp:
                 message["headers"] = [*message["headers"], *told]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=id):
-            await app(scope, receive, tell)
-            route = scope.get("path_template")
-            if route not in QUIET:
-                say = logger.warning if status >= 500 else logger.debug
-                key = getattr(scope.get("user"), "name", None)
-                seconds = round(time.perf_counter() - begin, 4)
-                say("http.answered", method=scope["method"], route=route, status=status, seconds=seconds, key=key)
+        structlog.contextvars.bind_contextvars(request_id=id)  # in a context that ends with the request
+        await app(scope, receive, tell)
+        route = scope.get("path_template")
+        if route not in QUIET:
+            say = logger.warning if status >= 500 else logger.debug
+            key = getattr(scope.get("user"), "name", None)
+            seconds = round(time.perf_counter() - begin, 4)
+            say("http.answered", method=scope["method"], route=route, status=status, seconds=seconds, key=key)
 
     return answer

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,9 +13,9 @@ from faststream.nats import NatsBroker
 from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from adapters.nats.names import addresses
+from adapters.nats.raw import Hear, receive
 
 logger = structlog.get_logger()
 APART_S = 0.005
@@ -71,7 +71,7 @@ class Link:
     def on_bell(self, subject: str, hear: Callable[[bytes], None]) -> None:
         """Call `hear` with the payload of every bell on the subject. Before the link is opened.
 
-        It is the driver's subscription, not FastStream's, whose way from a message to a function takes 150 µs."""
+        It does not go FastStream's way, which takes 150 µs from a message to a function. `hear` must not raise."""
         self._heard[subject] = hear
 
     @property
@@ -133,7 +133,7 @@ class Link:
             try:
                 await self.broker.start()
                 for subject, hear in self._heard.items():
-                    await self.client.subscribe(subject, cb=_handing(hear))
+                    await receive(self.client, subject, _handing(hear))
                 return
             except asyncio.CancelledError:
                 raise
@@ -142,11 +142,8 @@ class Link:
                 await asyncio.sleep(1)
 
 
-def _handing(hear: Callable[[bytes], None]) -> Callable[[Msg], Awaitable[None]]:
-    async def hand(message: Msg) -> None:
-        hear(message.data)
-
-    return hand
+def _handing(hear: Callable[[bytes], None]) -> Hear:
+    return lambda _subject, _reply, _headers, payload: hear(payload)
 
 
 def _login(urls: str) -> tuple[list[str], BaseSecurity | None]:

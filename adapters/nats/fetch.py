@@ -11,17 +11,16 @@ from uuid import UUID, uuid4
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error
 
 from adapters.nats.names import STREAM, durable
-from adapters.nats.raw import send
+from adapters.nats.raw import header, receive, send
 
 logger = structlog.get_logger()
 EXPIRES_S = 5.0
 PAUSE_S = 1.0
-
 NEWEST = 2**31  # the version of a bell that tells none
+NOBODY = UUID(int=0)
+STATUS = b"NATS/1.0 "  # how the headers of an answer begin that is about the request itself
 
 
 class Bell(NamedTuple):
@@ -43,19 +42,31 @@ class Fetcher:
     def __init__(self, client: Client, queue: str, inbox: str) -> None:
         self._client, self._queue = client, queue
         self._inbox = f"{inbox}.{uuid4().hex}"
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._bells: list[Bell] = []
+        self._foreign: list[Bell] = []  # messages that name no task, under an id of no meaning
+        self._ended: bytes = b""  # what the server said of the request, once it is over
+        self._arrived = asyncio.Event()
 
     async def run(self, wanted: Callable[[], Awaitable[int]], hear: Callable[[list[Bell]], None]) -> None:
         """Until cancelled: ask for as many bells as are wanted, hand them on as they arrive.
 
         `wanted` answers when there is a free slot. An error is logged and followed by a pause, never by a spin."""
-        subscription = await self._client.subscribe(self._inbox, cb=self._arrived.put)
+        subscription = await receive(self._client, self._inbox, self._take)
         try:
             while True:
                 await self._fetch(await wanted(), hear)
         finally:
             if self._client.is_connected:
                 await subscription.unsubscribe()
+
+    def _take(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+        if not payload and headers.startswith(STATUS):
+            if (status := headers[len(STATUS) :][:3]) != b"100":
+                self._ended = status
+        else:
+            bell = _bell(subject, reply, headers)
+            (self._bells if bell.task != NOBODY else self._foreign).append(bell)
+        self._arrived.set()
 
     async def _fetch(self, most: int, hear: Callable[[list[Bell]], None]) -> None:
         if not self._client.is_connected:
@@ -68,42 +79,35 @@ class Fetcher:
         try:
             async with asyncio.timeout(EXPIRES_S + 1):
                 while left > 0:
-                    messages = await self._gathered()
-                    carried = [message for message in messages if _status(message) is None]
-                    left -= len(carried)
-                    if bells := [bell for message in carried if (bell := await _bell(message)) is not None]:
-                        hear(bells)
-                    ended = [status for message in messages if (status := _status(message)) not in (None, "100")]
-                    if ended:
-                        if ended[-1] != "408":  # 404, 409, 503: no consumer, no stream, no answer
-                            logger.info("fetch.refused", queue=self._queue, status=ended[-1])
+                    await self._arrived.wait()
+                    self._arrived.clear()
+                    left -= await self._hand_on(hear)
+                    if ended := self._ended:
+                        self._ended = b""
+                        if ended != b"408":  # 404, 409, 503: no consumer, no stream, no answer
+                            logger.info("fetch.refused", queue=self._queue, status=ended.decode(errors="replace"))
                             await asyncio.sleep(PAUSE_S)
                         return
         except TimeoutError:
             logger.info("fetch.silent", queue=self._queue)
 
-    async def _gathered(self) -> list[Msg]:
-        """What has arrived, at least one."""
-        messages = [await self._arrived.get()]
-        while not self._arrived.empty():
-            messages.append(self._arrived.get_nowait())
-        return messages
+    async def _hand_on(self, hear: Callable[[list[Bell]], None]) -> int:
+        """What has arrived. Messages that are not ours are not to be delivered again."""
+        bells, self._bells = self._bells, []
+        foreign, self._foreign = self._foreign, []
+        if bells:
+            hear(bells)
+        if foreign:
+            logger.warning("fetch.foreign", queue=self._queue, messages=len(foreign))
+            await acknowledge(self._client, [bell for bell in foreign if bell.reply])
+        return len(bells) + len(foreign)
 
 
-def _status(message: Msg) -> str | None:
-    """What the server says of the request itself; None for a message that the stream holds."""
-    return None if message.data else (message.headers or {}).get("Status")
-
-
-async def _bell(message: Msg) -> Bell | None:
-    """The bell; None for a message that names no task: it is not ours, and is not to be delivered again."""
+def _bell(subject: bytes, reply: bytes, headers: bytes) -> Bell:
+    """The bell; of NOBODY where the message names no task."""
+    task, version = NOBODY, NEWEST
     with suppress(ValueError):
-        if message.subject.startswith("tasks."):  # and not by our inbox, whose name ends like an id
-            version = int((message.headers or {}).get("ce-sequence", NEWEST))
-            return Bell(UUID(message.subject.rpartition(".")[2]), version, message.reply)
-    logger.warning("fetch.foreign", subject=message.subject)
-    try:
-        await message.ack()
-    except Error as error:  # it was never in the stream, or the connection broke and it comes again
-        logger.info("fetch.ack_lost", error=str(error))
-    return None
+        if subject.startswith(b"tasks."):  # and not by our inbox, whose name ends like an id
+            task = UUID(subject.rpartition(b".")[2].decode())
+            version = int(header(headers, b"ce-sequence") or NEWEST)
+    return Bell(task, version, reply.decode())

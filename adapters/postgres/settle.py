@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.postgres import codec
+from domain import catalogue
 from domain.holding import Change
 from domain.log import Fact
 
@@ -37,5 +38,6 @@ def _row(change: Change) -> tuple[Any, ...]:
 
 
 def _fact(change: Change, fact: Fact) -> tuple[Any, ...]:
-    id, _, _, name, version, at, subject, data, _, meta = codec.fact_columns(fact)
-    return (change.id, id, name, version, at, data, subject, meta if change.keep_meta else None)
+    name, data, _ = catalogue.dump(fact.event)
+    meta = codec.meta(fact.meta) if change.keep_meta else None
+    return (change.id, fact.id, name, catalogue.version_of(name), fact.at, data.decode(), fact.subject, meta)

@@ -74,7 +74,6 @@ class Runs:
             self._cancel(lost)
         self.held[held.id] = run
         metrics.begun(held.task, self.clock.now())
-        metrics.HELD.set(len(self.held))
         run.running = asyncio.create_task(self._run(run), name=f"task-{held.id}")
 
     async def _run(self, run: Run) -> None:
@@ -88,7 +87,6 @@ class Runs:
         finally:
             if self.held.get(held.id) is run:
                 del self.held[held.id]
-            metrics.HELD.set(len(self.held))
             self.freed()
 
     async def _attempt(self, run: Run) -> Outcome:
@@ -96,7 +94,8 @@ class Runs:
         held, begin = run.held, self.clock.monotonic()
         told = {"task": str(held.id), "kind": held.task.kind, "attempt": held.task.attempt, "turn": held.task.turn}
         about = {"correlation_id": held.correlation_id} if held.correlation_id else {}
-        with structlog.contextvars.bound_contextvars(**told, **about), self.telemetry.attempt(held) as traced:
+        structlog.contextvars.bind_contextvars(**told, **about)  # the context is this asyncio task's own
+        with self.telemetry.attempt(held) as traced:
             meta = Meta(actor=f"worker/{self.name}", correlation_id=held.correlation_id, traceparent=traced.traceparent)
             job = Job(held.id, held.task.attempt, self._reporter(run), meta)
             outcome = await attempt(self.workers[held.task.kind], held.task, job)

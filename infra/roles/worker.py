@@ -48,6 +48,7 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     beating = asyncio.create_task(crew.runs.beat_loop())
     try:
         metrics.SLOTS.set(settings.slots)
+        metrics.HELD.set_function(lambda: len(runs.held))
         with metrics.served(settings):
             await until_stopped(
                 together(

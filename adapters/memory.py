@@ -1,12 +1,13 @@
 """The log and the task rows in dictionaries: the readable reference of what Postgres does, and the tests' double."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from domain import holding, subjects, task
 from domain.holding import Change, Held, Place

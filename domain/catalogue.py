@@ -83,6 +83,9 @@ def load(name: str, version: int, data: bytes | str, personal: bytes | str | Non
     known = TYPES.get(name)
     if known is None or version > version_of(name):
         raise UnknownEvent(f"The log holds {name} version {version}, which this program does not know: upgrade it.")
+    if personal is None and version == version_of(name):
+        event: Event = DECODERS[name].decode(data)
+        return event
     values = msgspec.json.decode(data)
     while version < version_of(name):
         values = UPCASTERS[name, version](values)
@@ -96,4 +99,5 @@ def load(name: str, version: int, data: bytes | str, personal: bytes | str | Non
 
 
 ENCODER = msgspec.json.Encoder()
+DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
 PERSONAL = {name: personal_fields(kind) for name, kind in TYPES.items()}

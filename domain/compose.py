@@ -1,9 +1,10 @@
 """From decisions to entries: facts get their ids, their places in their streams, and the tasks that follow."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from domain import catalogue, subjects, task
 from domain.kind import AnyKind

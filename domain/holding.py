@@ -1,20 +1,19 @@
 """Holding tasks: what a worker has in its hands, what is written about tasks that exist, and the port to their rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from domain.log import Entry, Fact, stream_of
+from domain.record import Value
 from domain.task import Task
 
 Place = tuple[datetime, UUID]
 """Where a task stands in its queue: when it was due, and its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Value, frozen=True):
     """A task that this worker holds, with what its row tells of the request that caused it."""
 
     id: UUID
@@ -23,8 +22,7 @@ class Held:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value, frozen=True):
     """Facts of one task and its state after them, behind a fence."""
 
     id: UUID

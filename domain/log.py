@@ -1,13 +1,12 @@
 """The log: what happened, in order. Everything else is read out of it, and everything is written through one door."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from domain import account, consumer, item, key, order, rebuild, task
-from domain.record import Record
+from domain.record import Record, Value
 from domain.task import Task
 
 Event = task.Event | account.Event | consumer.Event | item.Event | key.Event | order.Event | rebuild.Event
@@ -41,8 +40,7 @@ class Meta(Record, frozen=True):
     traceparent: str | None = None  # W3C Trace Context
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Value, frozen=True):
     """An event with its place in its stream."""
 
     id: UUID
@@ -54,16 +52,14 @@ class Fact:
     subject: str  # under which NATS tells of it
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Value, frozen=True):
     """A fact as it is read back; `position` is None until the relay has numbered it."""
 
     position: int | None  # in the whole log: 1, 2, 3, …, never skips
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value, frozen=True):
     """What a caller was told, kept so that a repeated request gets it again."""
 
     status: int
@@ -71,8 +67,7 @@ class Answer:
     location: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class Once(Value, frozen=True):
     """An idempotency key: the same holder, route and key are written once."""
 
     holder: str
@@ -82,8 +77,7 @@ class Once:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value, frozen=True):
     """What is written together, or not at all.
 
     `tasks` are new tasks, by id. `changed` are tasks that exist, as they stand after the last fact of this entry."""

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from domain.record import Value
+
 MOST_LINES = 1_000  # of one atomic batch, by the server's rule
 MOST_BYTES = 4 * 1024 * 1024
 LOOK_BACK = 8  # how many ids at the stream's head are compared
 PATIENCE = 5  # failed publishes in a row, in a stream that answers, before it is made anew: its files may be gone
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Value, frozen=True):
     """A fact as it is stored, not decoded: the mirror also carries what a newer program wrote."""
 
     position: int
@@ -31,8 +32,7 @@ class Stored:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Value, frozen=True):
     """A fact as a message."""
 
     position: int
@@ -43,8 +43,7 @@ class Line:
     at: datetime  # when the fact was written
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Value, frozen=True):
     first: int  # position
     last: int  # position; `first - 1` where the stream is empty
     messages: int

@@ -21,6 +21,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The base of everything that is stored: immutable, typed, and strict about unknown fields."""
 
 
+class Value(msgspec.Struct, frozen=True):
+    """The base of what is handed about by the thousands: it is made in a tenth of a dataclass's time."""
+
+
 def cleaned(text: str, most: int) -> str:
     """Words of others as they may be stored for ever: valid Unicode, bounded, and without mail addresses."""
     return ADDRESS.sub("<address>", text[: 2 * most].encode("utf-8", "replace").decode())[:most]

@@ -43,13 +43,13 @@ class CancelRequest(Record, frozen=True):
     cause: UUID | None = None  # the needed task that failed or was cancelled
 
 
-class Asked(Record, frozen=True):
+class Asked(Record, frozen=True, kw_only=True):
     """The request itself; it stands in the first event of every task."""
 
     kind: str
     queue: str
     request: dict[str, Any]
-    personal: Personal[dict[str, Any]]
+    personal: Personal[dict[str, Any]] = {}  # stored apart
     max_attempts: int
     by: str
     retry_of: UUID | None = None

@@ -4,11 +4,12 @@ server and a gap is impossible."""
 import asyncio
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from adapters.nats.api import NO_MESSAGE, NO_STORE, NO_STREAM, ApiError, ask, call

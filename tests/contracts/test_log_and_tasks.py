@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from adapters.memory import Memory
 from adapters.postgres.database import Database
@@ -144,7 +145,7 @@ async def test_a_used_key_writes_nothing_and_gives_the_first_answer(world: World
     assert (replayed.value.fingerprint, replayed.value.answer.body) == (b"1", b"first")
     assert await world.log.read(f"task-{id}") == [] and await world.tasks.get([id]) == {}
     for other in ({"holder": "somebody"}, {"route": "POST /v1/orders"}, {"key": "another"}):
-        await world.new(once=replace(making.once(key), **other))
+        await world.new(once=structs.replace(making.once(key), **other))
 
 
 async def test_a_key_is_used_once_by_many_at_once(world: World) -> None:
@@ -167,16 +168,16 @@ async def test_a_change_of_what_changed_meanwhile_is_a_conflict_and_writes_nothi
     with pytest.raises(Conflict):
         await world.log.append(Entry(cancelled.facts + entry.facts, entry.tasks, cancelled.changed, key))
     assert await world.story(id) == ["Queued", "Started"] and await world.log.read(f"task-{new}") == []
-    await world.log.append(replace(entry, once=key))
+    await world.log.append(structs.replace(entry, once=key))
 
 
 async def test_a_change_with_a_used_key_is_replayed(world: World) -> None:
     id, key = await world.new(), making.once(str(new_id()), b"first")
     state = await world.row(id)
     entry = making.entry(id, state, task.cancel(state, "ops"))
-    await world.log.append(replace(entry, once=key))
+    await world.log.append(structs.replace(entry, once=key))
     with pytest.raises(Replayed) as replayed:
-        await world.log.append(replace(entry, once=key))
+        await world.log.append(structs.replace(entry, once=key))
     assert replayed.value.answer.body == b"first"
     assert await world.story(id) == ["Queued", "Cancelled"]
 

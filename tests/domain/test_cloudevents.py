@@ -1,12 +1,12 @@
 """Is every message a CloudEvent, whatever its fact says?"""
 
 import re
-from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain import cloudevents
 from domain.cloudevents import ALWAYS, HEADERS, headers

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import nats
 import pytest
+from msgspec import structs
 from nats.aio.client import Client
 
 from adapters.nats import replay
@@ -65,7 +66,7 @@ async def test_what_the_server_cannot_take_is_told_as_a_stub(client: Client, cou
     stream = LogStream(client, LIMITS)
     await stream.create(first=1, epoch="e")
     told = lines(1, count)
-    told[1] = replace(told[1], payload=b'"' + b"x" * client.max_payload + b'"')
+    told[1] = structs.replace(told[1], payload=b'"' + b"x" * client.max_payload + b'"')
     await stream.publish(told, last=0)
     message = await client.jetstream().get_msg("LOG", 2)
     assert message.headers is not None

@@ -46,8 +46,8 @@ class Drive:
     number: int = 0  # of the task that was asked for last
 
     async def measure(self, part: str) -> Told:
-        self.records.unlink(missing_ok=True)
         await self.contender.reset()
+        self.records.unlink(missing_ok=True)  # now, as what was left open may have begun meanwhile
         await self.contender.open()
         try:
             match part:

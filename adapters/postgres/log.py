@@ -78,6 +78,13 @@ class PostgresLog:
         )
         return await self._recorded(query)
 
+    async def streams(self, names: Sequence[str]) -> dict[str, list[Recorded]]:
+        """The same for many streams at once; those that do not exist are missing."""
+        found: dict[str, list[Recorded]] = {}
+        for row in await self._database.fetch("read_streams", list(names)):
+            found.setdefault(row["stream"], []).append(codec.recorded(row))
+        return found
+
     async def ledger(self, after: int, limit: int) -> Sequence[Recorded]:
         rows = await self._database.fetch("read_ledger", after, limit)
         return [codec.recorded(row) for row in rows]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import cpu, table
+from tests.bench import cpu, limits, table
 from tests.bench.load import load
 from tests.bench.ours import answers, program, wish
 from tests.bench.record import payload
@@ -26,6 +26,7 @@ from tests.bench.servers import Bench, bench
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = 32
 LOAD_S = 5.0
+MORE = 2  # rounds of latencies
 PATIENCE_S = 240
 Told = dict[str, Any]
 
@@ -80,6 +81,7 @@ MORE_APPS = (
     Entrant("FastAPI + faststream-outbox", "with_outbox", "postgres"),
     Entrant("FastAPI + DBOS", "with_dbos", "postgres"),
 )
+PARTS = ("limits", "accept", "bulk", "drain", "drain2", "idle", "open", "sustained", "replay")
 BULK = ("postcommit", "PgQueuer", "faststream-outbox", "Procrastinate")  # those that take many tasks in one call
 
 
@@ -90,14 +92,36 @@ class Run:
     rows: list[Told] = field(default_factory=list)
 
     def measure(self, entrant: Entrant, part: str) -> None:
+        if part == "limits":
+            self._tell({"part": part, "name": name, "rate": rate} for name, rate in limits.measured(self.here))
+            return
         begin = time.monotonic()
         try:
-            told = self._accept(entrant) if part == "accept" else self._driven(entrant, part)
+            told = self._told(entrant, part)
         except (RuntimeError, subprocess.SubprocessError) as error:
             told = {"failed": str(error)}
-        row = {"part": part, **asdict(entrant), **told, "seconds": round(time.monotonic() - begin, 1)}
-        self.rows.append(row)
-        print(table.line(row), file=sys.stderr, flush=True)
+        self._tell([{"part": part, **asdict(entrant), **told, "seconds": round(time.monotonic() - begin, 1)}])
+
+    def _tell(self, rows: Iterable[Told]) -> None:
+        for row in rows:
+            self.rows.append(row)
+            print(table.line(row), file=sys.stderr, flush=True)
+
+    def _told(self, entrant: Entrant, part: str) -> Told:
+        match part:
+            case "accept":
+                return self._accept(entrant)
+            case "replay":
+                argv = [sys.executable, "-m", "tests.bench.replay"]
+                found: Told = json.loads(subprocess.check_output(argv, cwd=ROOT, env=self._environ(entrant)))
+                return found
+            case _:
+                return self._driven(entrant, part)
+
+    def check(self) -> int:
+        """`postcommit check` of all that this run has left in our log; 0 where every invariant holds."""
+        env = {**self._environ(OURS), "POSTCOMMIT_NATS": self.here.ours.nats_url("admin")}
+        return subprocess.run(program("check"), cwd=ROOT, env=env).returncode
 
     def _driven(self, entrant: Entrant, part: str) -> Told:
         """One part, in the contender's own environment."""
@@ -153,24 +177,25 @@ class Run:
 
 
 def plan(parts: Sequence[str], rounds: int, all: bool) -> Iterator[tuple[str, Entrant]]:
-    """Every contender in turn, round by round, so that all see the same weather."""
+    """Every contender in turn, round by round, so that all see the same weather. Latencies are measured more often."""
     queues = (*FEW, *OTHERS, *DURABLE, *PLAIN) if all else FEW
     apps = (*APPS, *MORE_APPS) if all else APPS
+    those = {"accept": apps, "bulk": [one for one in queues if one.name in BULK]}
+    those |= dict.fromkeys(("limits", "replay"), (OURS,))
     for part in parts:
-        for _ in range(rounds):
-            for entrant in apps if part == "accept" else queues:
-                if part != "bulk" or entrant.name in BULK:
-                    yield part, entrant
+        for _ in range(rounds + MORE if part in ("idle", "open") and rounds > 1 else rounds):
+            for entrant in those.get(part, queues):
+                yield part, entrant
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--parts", default="accept,bulk,drain,drain2,idle,open,sustained")
+    options.add_argument("--parts", default=",".join(PARTS))
     options.add_argument("--all", action="store_true", help="every contender, also as it comes, and always synced")
     options.add_argument("--only", default="", help="names of contenders, with commas between them")
     options.add_argument("--venvs", type=Path, default=ROOT / ".bench")
-    options.add_argument("--json", type=Path)
+    options.add_argument("--json", type=Path, help="the file to write every measurement to, a line each")
     chosen = options.parse_args()
     only = [name for name in chosen.only.split(",") if name]
     with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as path:
@@ -182,9 +207,11 @@ def main() -> None:
                     print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
                 elif not only or entrant.name in only:
                     run.measure(entrant, part)
+            unsound = run.check() if OURS.name in only or not only else 0
     if chosen.json:
         chosen.json.write_text("".join(json.dumps(row) + "\n" for row in run.rows))
     print(table.table(run.rows))
+    sys.exit(unsound or any("failed" in row for row in run.rows))
 
 
 if __name__ == "__main__":

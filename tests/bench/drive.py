@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import cpu, record
-from tests.bench.contender import Contender
+from tests.bench.contender import TUNED, Contender
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -234,7 +234,7 @@ def main(module: str, part: str) -> None:
         import uvloop
 
         runner = uvloop.run
-    print(json.dumps(runner(drive.measure(part))))
+    print(json.dumps(runner(drive.measure(part)) | {"setting": found.said["tuned" if TUNED else "default"]}))
 
 
 if __name__ == "__main__":

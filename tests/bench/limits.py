@@ -1,5 +1,5 @@
-"""What this machine can do at most: a commit to the disk, Postgres with the rows of one task, JetStream with every write
-synced, the HTTP server with an empty answer. Our figures are shown as shares of these."""
+"""What this machine can do at most: a commit to the disk, Postgres with the rows of one task, JetStream with every
+write synced, the HTTP server with an empty answer. Our figures are shown as shares of these."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ def measured(here: Bench) -> Iterator[Limit]:
     yield GROUPS, 100 * _pgbench(here, 100, 4)
     yield UNNEST, uvloop.run(_unnest(admin))
     yield BATCHES, uvloop.run(_batches(here.urls["nats always"]))
-    yield EMPTY, uvloop.run(_answered(int(here.told["port"])))
+    yield EMPTY, _empty(int(here.told["port"]))
     asyncio.run(_run(admin, "DROP SCHEMA limits CASCADE"))
 
 
@@ -151,15 +151,19 @@ async def _batches(url: str) -> float:
     return last / took
 
 
-async def _answered(port: int) -> float:
+def _empty(port: int) -> float:
     """By the program's own server, to the POSTs of the accept figure."""
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.empty", str(port)], cwd=ROOT)
     try:
-        await answers(port)
-        bodies = (wish(payload(number)) for number in count(1))
-        url = f"http://127.0.0.1:{port}/v1/tasks"
-        await load(url, {}, bodies, 32, 1.0)
-        return (await load(url, {}, bodies, 32, SECONDS)).rate
+        return uvloop.run(_answered(port))
     finally:
         process.terminate()
         process.wait(30)
+
+
+async def _answered(port: int) -> float:
+    await answers(port)
+    bodies = (wish(payload(number)) for number in count(1))
+    url = f"http://127.0.0.1:{port}/v1/tasks"
+    await load(url, {}, bodies, 32, 1.0)
+    return (await load(url, {}, bodies, 32, SECONDS)).rate

@@ -16,6 +16,7 @@ Network = IPv4Network | IPv6Network
 SAFE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 REQUEST_ID = "postcommit.request_id"
+HEADERS = "postcommit.headers"  # by name, in the scope, once somebody asked for one
 TRACED = "postcommit.traceparent"  # in the scope's state: of the span of this request, where there is one
 
 
@@ -84,5 +85,10 @@ def header(scope: Any, name: bytes) -> str | None:
 
 
 def headers(scope: Any, name: bytes) -> list[str]:
-    """All of them; Litestar's own way makes an object for every question."""
-    return [str(value, "latin-1") for key, value in scope["headers"] if key == name]
+    """All of them, in their order; Litestar's own way makes an object for every question."""
+    known: dict[bytes, list[str]] | None = scope.get(HEADERS)
+    if known is None:
+        scope[HEADERS] = known = {}
+        for key, value in scope["headers"]:
+            known.setdefault(key, []).append(str(value, "latin-1"))
+    return known.get(name, [])

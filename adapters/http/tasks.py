@@ -1,6 +1,5 @@
 """Tasks of every kind: requested, one or many, and asked for."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -37,13 +36,13 @@ from adapters.http.write import claim, write
 from domain import compose
 from domain.access import Right
 from domain.log import Answer, Entry, Meta
+from domain.record import Value
 from domain.views import Glance, Seen
 
 Wait = Annotated[int, QueryParameter(ge=0, description="a whole number of seconds")]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Value, frozen=True):
     """A task that could be written."""
 
     seen: Seen

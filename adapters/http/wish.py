@@ -1,7 +1,6 @@
 """What a caller asks to be done: a body becomes a task that could be accepted, or all that is wrong with it is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from adapters.http.problems import Problem, invalid
 from adapters.http.shape import Flaw, flaw, flaws, step
 from adapters.http.shown import ENCODER
 from domain.kind import AnyKind
+from domain.record import Value
 
 MOST_WISHES = 1_000
 MOST_NEEDS = 100
@@ -26,8 +26,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     needs: Annotated[list[str], msgspec.Meta(max_length=MOST_NEEDS)] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Value, frozen=True):
     kind: AnyKind
     request: dict[str, Any]  # as it was given: the worker fills in what was left out
     due_at: datetime | None  # UTC

@@ -4,7 +4,6 @@ An Idempotency-Key makes a request once: whoever repeats it gets the first answe
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from adapters.http.shown import told
 from domain import compose
 from domain.access import Key
 from domain.log import Answer, Conflict, Entry, Once, Replayed
+from domain.record import Value
 from domain.task import Status
 
 VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
@@ -26,8 +26,7 @@ TRIES = 5
 CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Value, frozen=True):
     """An idempotency key as a request uses it, before there is an answer."""
 
     holder: str

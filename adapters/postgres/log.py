@@ -229,4 +229,4 @@ def _without_changed(entry: Entry) -> Entry:
 
 def _size(entry: Entry) -> int:
     """A guess of an entry's bytes, so that one statement stays small; requests are measured where they come in."""
-    return 1024 * len(entry.facts) + sum(len(str(task.request)) for _, task in entry.tasks)
+    return 1024 * len(entry.facts) + sum([len(codec.ENCODER.encode(task.request)) for _, task in entry.tasks])

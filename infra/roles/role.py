@@ -26,7 +26,7 @@ from infra.migrate import require
 
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
-YOUNG = 5_000  # objects that are made before the youngest are looked through
+YOUNG = 100_000  # objects that are made before the youngest are looked through
 MOST_FRAMES = 40  # of an exception, in the log
 OLDEST_NATS = (2, 14)
 

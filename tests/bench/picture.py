@@ -1,4 +1,4 @@
-"""`python -m tests.bench.picture FILE.json > FILE.svg`: what `python -m tests.bench --json FILE.json` measured, as bars."""
+"""`python -m tests.bench.picture FILE.json > FILE.svg`: what `python -m tests.bench --json FILE.json` measured."""
 
 import sys
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ def picture(parts: Sequence[tuple[str, Sequence[Figure]]]) -> str:
             drawn += _bar(figure, top + HEAD + place * ROW, most)
         top += HEAD + len(found) * ROW + GAP
     size = f'width="{WIDTH}" height="{top}" viewBox="0 0 {WIDTH} {top}"'
-    inner = "\n".join(drawn)
+    begin = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
     paper = f'<rect width="{WIDTH}" height="{top}" fill="{PAPER}"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">\n{paper}\n{inner}\n</svg>\n'
+    return "\n".join([begin, paper, *drawn, "</svg>", ""])
 
 
 def _bar(figure: Figure, top: int, most: float) -> list[str]:

@@ -19,6 +19,7 @@ import uvloop
 
 from adapters.nats.broker import Link
 from adapters.postgres.database import Database
+from adapters.postgres.hot import know_arrays
 from infra import asking
 from infra.exits import INTERRUPTED, STUCK, Away, Refused, told
 from infra.loops import end
@@ -34,6 +35,7 @@ OLDEST_NATS = (2, 14)
 def run(main: Callable[[], Coroutine[Any, Any, None]], level: str = "info") -> int:
     """Run a role to its end. Answers with its exit code."""
     log_to_stderr(level)
+    know_arrays()
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -41,10 +41,14 @@ imports: $(READY)
 
 BENCH := $(if $(QUICK),--rounds 1 --parts accept,drain,idle)
 bench: $(READY) .bench/peers/.ready .bench/arq/.ready ## postcommit beside other task queues; QUICK=1 for a few minutes
-	@$(BIN)/python -m tests.bench $(BENCH)
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench $(BENCH) --json build/bench.json
+	@$(BIN)/python -m tests.bench.picture build/bench.json > build/bench.svg
 
 bench-all: $(READY) .bench/peers/.ready .bench/arq/.ready ## every contender, tuned and as it comes: hours
-	@$(BIN)/python -m tests.bench --all
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench --all --json build/bench-all.json
+	@$(BIN)/python -m tests.bench.picture build/bench-all.json > build/bench-all.svg
 
 .bench/%/.ready: tests/bench/%.lock
 	@echo "Setting up .bench/$* …"

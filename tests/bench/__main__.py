@@ -25,7 +25,7 @@ from tests.bench.servers import Bench, bench
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = 32
-LOAD_S = 5.0
+LOAD_S = 4.0
 MORE = 2  # rounds of latencies
 PATIENCE_S = 240
 Told = dict[str, Any]

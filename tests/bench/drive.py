@@ -30,10 +30,10 @@ from tests.bench.contender import TUNED, Contender
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 WARM = 5  # tasks after which a worker is warm
-IDLE, IDLE_EVERY_S = 200, 0.02
-OPEN, OPEN_RATE = 1_500, 300.0
-SUSTAINED_S, UNDER_WAY = 8.0, 500
-BULKS, BULK, BULKS_AT_ONCE = 30, 1_000, 4
+IDLE, IDLE_EVERY_S = 150, 0.02
+OPEN, OPEN_RATE = 1_200, 300.0
+SUSTAINED_S, UNDER_WAY = 6.0, 500
+BULKS, BULK, BULKS_AT_ONCE = 20, 1_000, 4
 Told = dict[str, Any]
 
 

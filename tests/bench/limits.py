@@ -26,7 +26,7 @@ from tests.bench.record import payload
 from tests.bench.servers import Bench
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 3.0
+SECONDS = 2.0
 CLIENTS = (1, 8, 32)
 CALLERS = 4  # of the bare unnest, as many as of the batches over HTTP
 TABLES = """

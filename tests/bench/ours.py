@@ -26,7 +26,7 @@ Process = subprocess.Popen[bytes]
 
 class Ours(Contender):
     said = {"default": "16 slots", "tuned": "200 slots"}
-    drained = 30_000
+    drained = 20_000
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = json.loads(os.environ["BENCH_OURS"])  # addresses and keys

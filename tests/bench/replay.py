@@ -14,7 +14,7 @@ from domain import task
 from domain.task import Task
 from infra.roles.role import settled
 
-PAGE = 5_000
+PAGE, MOST = 5_000, 400_000
 
 
 async def main() -> None:
@@ -22,7 +22,7 @@ async def main() -> None:
     log, open_tasks, count, ended = PostgresLog(database), dict[str, Task](), 0, 0
     settled()
     begin, page = time.perf_counter(), await log.ledger(0, PAGE)
-    while page:
+    while page and count < MOST:
         following = asyncio.create_task(log.ledger(page[-1].position or 0, PAGE))
         await asyncio.sleep(0)  # Postgres reads on while this page is folded
         for one in page:

@@ -7,7 +7,7 @@ MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench bench-all fuzz schemas lock files clean
+.PHONY: help demo test test-long lint types imports bench bench-all bench-growth fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,16 +39,20 @@ types: $(READY)
 imports: $(READY)
 	@$(BIN)/lint-imports
 
-BENCH := $(if $(QUICK),--rounds 1 --parts accept,drain,idle)
+QUICKLY := --rounds 1 --parts accept,drain,idle
 bench: $(READY) .bench/peers/.ready .bench/arq/.ready ## postcommit beside other task queues; QUICK=1 for a few minutes
 	@mkdir -p build
-	@$(BIN)/python -m tests.bench $(BENCH) --json build/bench.json
+	@$(BIN)/python -m tests.bench $(if $(QUICK),$(QUICKLY)) --json build/bench.json
 	@$(BIN)/python -m tests.bench.picture build/bench.json > build/bench.svg
 
 bench-all: $(READY) .bench/peers/.ready .bench/arq/.ready ## every contender, tuned and as it comes: hours
 	@mkdir -p build
 	@$(BIN)/python -m tests.bench --all --json build/bench-all.json
 	@$(BIN)/python -m tests.bench.picture build/bench-all.json > build/bench-all.svg
+
+bench-growth: $(READY) ## with a long log, more processes, and for 20 minutes; needs 40 GB of free disk
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench.growth --json build/bench-growth.json
 
 .bench/%/.ready: tests/bench/%.lock
 	@echo "Setting up .bench/$* …"

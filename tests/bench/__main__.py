@@ -3,13 +3,14 @@
 This machine drifts by a factor of two within an hour, so only figures of one run are compared: look at the ratios."""
 
 import argparse
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -18,10 +19,10 @@ from typing import Any
 import uvloop
 
 from tests.bench import cpu, limits, table
-from tests.bench.load import load
+from tests.bench.load import Load, load
 from tests.bench.ours import answers, program, wish
 from tests.bench.record import payload
-from tests.bench.servers import Bench, bench
+from tests.bench.servers import Bench, bench, free_port
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = 32
@@ -109,8 +110,8 @@ class Run:
 
     def _told(self, entrant: Entrant, part: str) -> Told:
         match part:
-            case "accept":
-                return self._accept(entrant)
+            case "accept" | "accept2":
+                return self._accept(entrant, 2 if part == "accept2" else 1)
             case "replay":
                 argv = [sys.executable, "-m", "tests.bench.replay"]
                 found: Told = json.loads(subprocess.check_output(argv, cwd=ROOT, env=self._environ(entrant)))
@@ -127,42 +128,53 @@ class Run:
         """One part, in the contender's own environment."""
         argv = [self._python(entrant), "-m", "tests.bench.drive", entrant.module, part]
         with (self.here.path / "drive.log").open("ab") as log:
-            found = subprocess.run(
-                argv, cwd=ROOT, env=self._environ(entrant), stdout=subprocess.PIPE, stderr=log, timeout=PATIENCE_S
-            )
+            env = self._environ(entrant) | ({"BENCH_RELAYS": "2"} if part == "relays" else {})
+            found = subprocess.run(argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, timeout=PATIENCE_S)
         if found.returncode:
             raise RuntimeError((self.here.path / "drive.log").read_text()[-600:])
         told: Told = json.loads(found.stdout)
         return told
 
-    def _accept(self, entrant: Entrant) -> Told:
-        """POSTs over 32 connections to one API process, nothing else of the contender running."""
-        port = int(self.here.told["port"])
-        ours = entrant is OURS
-        argv = program("api") if ours else [self._python(entrant), "-m", "tests.bench.peers.apps", str(port)]
-        with (self.here.path / "api.log").open("ab") as log:
-            process = subprocess.Popen(argv, cwd=ROOT, env=self._environ(entrant), stdout=log, stderr=log)
+    def _accept(self, entrant: Entrant, processes: int = 1) -> Told:
+        """POSTs over 32 connections to API processes, nothing else of the contender running."""
+        serving = {}
         try:
-            return uvloop.run(self._loaded(entrant, process.pid, port))
+            for port in [int(self.here.told["port"]), *(free_port() for _ in range(processes - 1))]:
+                serving[port] = self._api(entrant, port)
+            return uvloop.run(self._loaded(entrant, {port: process.pid for port, process in serving.items()}))
         finally:
-            process.terminate()
-            process.wait(30)
+            for process in serving.values():
+                process.terminate()
+                process.wait(30)
 
-    async def _loaded(self, entrant: Entrant, pid: int, port: int) -> Told:
-        await answers(port)
-        ours, numbers = entrant is OURS, count(1)
+    def _api(self, entrant: Entrant, port: int) -> "subprocess.Popen[bytes]":
+        ours = entrant.backend == OURS.backend
+        argv = program("api") if ours else [self._python(entrant), "-m", "tests.bench.peers.apps", str(port)]
+        env = self._environ(entrant) | {"POSTCOMMIT_PORT": str(port)}
+        with (self.here.path / "api.log").open("ab") as log:
+            return subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
+
+    async def _loaded(self, entrant: Entrant, serving: Mapping[int, int]) -> Told:
+        """`serving` are the process ids by their ports."""
+        for port in serving:
+            await answers(port)
+        ours, numbers = entrant.backend == OURS.backend, count(1)
         path = "/v1/tasks" if ours else "/tasks"
         headers = {"Authorization": f"Bearer {self.here.told['key']}"} if ours else {}
         write = wish if ours else lambda payload: json.dumps(payload).encode()
         bodies: Iterator[bytes] = (write(payload(number)) for number in numbers)
-        url = f"http://127.0.0.1:{port}{path}"
-        await load(url, headers, bodies, CONNECTIONS, 1.0)
-        counted = [*self.here.serving(entrant.backend), pid]
+
+        async def loaded(seconds: float) -> list[Load]:
+            urls, each = [f"http://127.0.0.1:{port}{path}" for port in serving], CONNECTIONS // len(serving)
+            return await asyncio.gather(*(load(url, headers, bodies, each, seconds) for url in urls))
+
+        await loaded(1.0)
+        counted = [*self.here.serving(entrant.backend), *serving.values()]
         spent = cpu.seconds(counted)
-        found = await load(url, headers, bodies, CONNECTIONS, LOAD_S)
-        waits = sorted(1e3 * wait for wait in found.latencies_s)
+        found = await loaded(LOAD_S)
+        waits = sorted(1e3 * wait for one in found for wait in one.latencies_s)
         return {
-            "rate": found.rate,
+            "rate": sum(one.rate for one in found),
             "cpu_ms": 1e3 * (cpu.seconds(counted) - spent) / len(waits),
             "p50_ms": waits[len(waits) // 2],
             "p99_ms": waits[int(0.99 * len(waits))],
@@ -198,16 +210,14 @@ def main() -> None:
     options.add_argument("--json", type=Path, help="the file to write every measurement to, a line each")
     chosen = options.parse_args()
     only = [name for name in chosen.only.split(",") if name]
-    with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as path:
-        Path(path).chmod(0o755)  # Postgres is another user
-        with bench(Path(path)) as here:
-            run = Run(here, chosen.venvs.resolve())
-            for part, entrant in plan(chosen.parts.split(","), chosen.rounds, chosen.all):
-                if entrant.backend not in {"ours", *here.urls}:
-                    print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
-                elif not only or entrant.name in only:
-                    run.measure(entrant, part)
-            unsound = run.check() if OURS.name in only or not only else 0
+    with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as path, bench(Path(path)) as here:
+        run = Run(here, chosen.venvs.resolve())
+        for part, entrant in plan(chosen.parts.split(","), chosen.rounds, chosen.all):
+            if entrant.backend not in {"ours", *here.urls}:
+                print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
+            elif not only or entrant.name in only:
+                run.measure(entrant, part)
+        unsound = run.check() if OURS.name in only or not only else 0
     if chosen.json:
         chosen.json.write_text("".join(json.dumps(row) + "\n" for row in run.rows))
     print(table.table(run.rows))

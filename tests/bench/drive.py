@@ -3,7 +3,8 @@
 It runs in the contender's own environment, with nothing but the standard library besides; `__main__` starts it, for
 every contender in turn. The parts:
 
-drain, drain2   tasks a second by one or two worker processes, from their first task until every end is stored
+drain, drain2   tasks a second by one or two worker processes, from their first task until every end is stored;
+                drain3 and, for postcommit with a second relay, relays are parts of `make bench-growth`
 idle            from the call to the handler's first line, one task every 20 ms
 open            the same at 300 tasks a second, however long the calls take
 sustained       tasks a second from the call to the handler, in and out at once, with at most 500 between them
@@ -34,6 +35,7 @@ IDLE, IDLE_EVERY_S = 150, 0.02
 OPEN, OPEN_RATE = 1_200, 300.0
 SUSTAINED_S, UNDER_WAY = 6.0, 500
 BULKS, BULK, BULKS_AT_ONCE = 20, 1_000, 4
+WORKERS = {"drain2": 2, "drain3": 3}
 Told = dict[str, Any]
 
 
@@ -51,8 +53,8 @@ class Drive:
         await self.contender.open()
         try:
             match part:
-                case "drain" | "drain2":
-                    return await self._drain(2 if part == "drain2" else 1)
+                case "drain" | "drain2" | "drain3" | "relays":
+                    return await self._drain(WORKERS.get(part, 1))
                 case "bulk":
                     return await self._bulk()
                 case "idle" | "open" | "sustained":

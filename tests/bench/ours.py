@@ -52,7 +52,7 @@ class Ours(Contender):
         await database.close()
 
     async def open(self) -> None:
-        self._start("api", "relay")
+        self._start("api", *["relay"] * int(os.environ.get("BENCH_RELAYS", "1")))
         await answers(self._told["port"])
         self._first = new_id()
         self._singles = Callers(f"{self.http}/v1/tasks", self.headers)
@@ -90,6 +90,15 @@ class Ours(Contender):
 
     def workers(self, processes: int) -> Sequence[Sequence[str]]:
         return [program("worker")] * processes
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that are open, by what they are."""
+        return {name: process.pid for name, process in zip(("api", "relay"), self._roles, strict=True)}
+
+    def start_worker(self) -> Process:
+        """One that runs until it is ended by whoever started it."""
+        return subprocess.Popen(program("worker"), cwd=ROOT, env={**os.environ, **self.environ})
 
     def _start(self, *roles: str) -> None:
         for role in roles:

@@ -74,8 +74,9 @@ class Bench:
 
 
 @contextmanager
-def bench(path: Path) -> Iterator[Bench]:
-    """All of them, empty, for as long as the block runs."""
+def ours(path: Path) -> Iterator[Bench]:
+    """Our own two servers, empty, for as long as the block runs."""
+    path.chmod(0o755)  # Postgres may run as another user
     with occupied(path / "ours") as home, ExitStack() as running:
         servers = servers_of(home, QUEUES)
         here = Bench(path, servers)
@@ -84,11 +85,18 @@ def bench(path: Path) -> Iterator[Bench]:
             running.callback(server.stop)
         here.pids |= {"postgres": servers.postgres.pid, "ours": servers.nats.pid}
         _prepare(here, home)
+        yield here
+
+
+@contextmanager
+def bench(path: Path) -> Iterator[Bench]:
+    """All of them, empty, for as long as the block runs."""
+    with ours(path) as here, ExitStack() as running:
         for name, sync in (("nats", ""), ("nats always", ", sync_interval: always")):
             _start(here, running, name, *_nats(path, name, sync))
         if redis := shutil.which("redis-server"):
             for name, sync in (("redis", "everysec"), ("redis always", "always")):
-                port = _free_port()
+                port = free_port()
                 (path / name).mkdir()
                 argv = [redis, "--port", str(port), "--dir", str(path / name), "--appendfsync", sync, *REDIS]
                 _start(here, running, name, argv, port)
@@ -116,7 +124,7 @@ def _prepare(here: Bench, home: Home) -> None:
 
 
 def _nats(path: Path, name: str, sync: str) -> tuple[list[str], int]:
-    port, config = _free_port(), path / f"{name}.conf"
+    port, config = free_port(), path / f"{name}.conf"
     config.write_text(NATS.format(port=port, path=path / name, sync=sync))
     return [str(nats_server()), "-c", str(config)], port
 
@@ -135,7 +143,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait(30)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 

@@ -110,4 +110,4 @@ def _bell(subject: bytes, reply: bytes, headers: bytes) -> Bell:
         if subject.startswith(b"tasks."):  # and not by our inbox, whose name ends like an id
             task = UUID(subject.rpartition(b".")[2].decode())
             version = int(header(headers, b"ce-sequence") or NEWEST)
-    return Bell(task, version, reply.decode())
+    return Bell(task, version, reply.decode(errors="replace"))

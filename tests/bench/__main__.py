@@ -82,7 +82,7 @@ MORE_APPS = (
     Entrant("FastAPI + faststream-outbox", "with_outbox", "postgres"),
     Entrant("FastAPI + DBOS", "with_dbos", "postgres"),
 )
-PARTS = ("limits", "accept", "bulk", "drain", "drain2", "idle", "open", "sustained", "replay")
+PARTS = ("limits", "drain", "drain2", "idle", "open", "sustained", "accept", "bulk", "replay")
 BULK = ("postcommit", "PgQueuer", "faststream-outbox", "Procrastinate")  # those that take many tasks in one call
 
 

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import nats
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from adapters.nats import consumers
@@ -89,3 +91,14 @@ async def _two() -> int:
 async def _unacknowledged(relay: Client, count: int) -> bool:
     info = await call(relay, f"CONSUMER.INFO.LOG.{durable('default')}")
     return bool(info["num_ack_pending"] == count and info["num_pending"] == 0)
+
+
+@given(st.binary(), st.binary(), st.binary(), st.binary())
+@example(b"tasks.v1.q.k.queued." + b"\xff" * 36, b"\xff", b"NATS/1.0\r\nce-sequence: x\r\n\r\n", b"{}")
+@example(b"tasks.v1.q.k.queued.0190a000-0000-7000-8000-000000000001", b"\xff", b"\r\nce-sequence:\xff\r\n", b"{}")
+@example(b"_INBOX_worker.fetch.1", b"", b"NATS/1.0 \xff\xff\xff\r\n\r\n", b"")
+def test_no_message_breaks_the_connection(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+    """What is raised where the driver reads ends the connection, and with it the reading."""
+    fetcher = Fetcher(Client(), "default", "_INBOX_worker.fetch")
+    fetcher._take(subject, reply, headers, payload)
+    assert len(fetcher._bells) + len(fetcher._foreign) + bool(fetcher._ended) <= 1

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.acceptance.running import ROOT, Running, probe, probes, up
+from tests.acceptance.running import ROOT, Running, balanced, probe, probes, up
 from tests.waiting import until, until_told
 
 SCHEMA = json.loads((ROOT / "docs/schemas/command-line.json").read_text())
@@ -272,13 +272,10 @@ async def test_an_export_is_the_log_up_to_its_end(service: Running) -> None:
 
 
 async def quiet(service: Running) -> int:
-    """The log's end, once nothing is open."""
+    """The log's end, once nothing is open and every fact has its number."""
     async with service.client() as client:
-
-        async def closed() -> bool:
-            return bool((await client.get("/v1/balance")).json()["open"] == 0)
-
-        await until_told(closed, 60)
+        await balanced(client, 60)
+        await service.sound()
         return int((await client.get("/v1/events")).json()["head"])
 
 

@@ -17,6 +17,7 @@ async def test_an_older_copy_of_postgres_begins_a_new_epoch_and_the_stream_is_ma
             kept = await probes(client, [{"payload": n} for n in range(30)])
             await ended(client, kept)
             await balanced(client)
+            await service.sound()
             before = await _log(client)
     shutil.copytree(home / "postgres", copy, symlinks=True)
     _same_owners(home / "postgres", copy)

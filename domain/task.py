@@ -20,6 +20,7 @@ worker whose turn has passed decides nothing. An outcome, once shown, never chan
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -207,68 +208,59 @@ class Task(Record, frozen=True):
 
 def evolve(task: Task, event: Event, at: datetime) -> Task:
     """The task after one more fact. Records, never judges: it cannot fail."""
-    task = replace(task, version=task.version + 1)
+    now = partial(replace, task, version=task.version + 1)
     match event:
         case Queued(asked=asked):
-            task = _asked(task, asked, at)
-            return replace(task, status=Status.QUEUED, due_at=task.due_at or at, worker=None)
+            return now(**_asked(asked, at), status=Status.QUEUED, due_at=task.due_at or at, worker=None)
         case Scheduled(due_at=due_at, asked=asked):
-            return replace(_asked(task, asked, at), status=Status.SCHEDULED, due_at=due_at)
+            return now(**_asked(asked, at), status=Status.SCHEDULED, due_at=due_at)
         case Waiting(asked=asked, due_at=due_at):
-            return replace(_asked(task, asked, at), status=Status.WAITING, due_at=due_at)
+            return now(**_asked(asked, at), status=Status.WAITING, due_at=due_at)
         case Started(turn=turn, attempt=attempt, worker=worker):
-            return replace(
-                task, status=Status.IN_PROGRESS, turn=turn, attempt=attempt, worker=worker, started_at=at, progress=None
+            return now(
+                status=Status.IN_PROGRESS, turn=turn, attempt=attempt, worker=worker, started_at=at, progress=None
             )
         case Progressed(done=done, total=total, unit=unit, note=note):
-            return replace(task, progress=Progress(done=done, total=total, unit=unit, note=note))
+            return now(progress=Progress(done=done, total=total, unit=unit, note=note))
         case Stumbled(error=error, again_at=again_at):
             stumbles = task.stumbles + 1
-            return replace(
-                task,
-                status=Status.SCHEDULED,
-                stumbles=stumbles,
-                error=error,
-                due_at=again_at,
-                progress=None,
-                worker=None,
+            return now(
+                status=Status.SCHEDULED, stumbles=stumbles, error=error, due_at=again_at, progress=None, worker=None
             )
         case Rescued(lost=lost):
-            return replace(task, status=Status.QUEUED, lost=task.lost + lost, progress=None, worker=None)
+            return now(status=Status.QUEUED, lost=task.lost + lost, progress=None, worker=None)
         case Completed(result=result, progress=progress):
-            return replace(
-                task, status=Status.COMPLETE, result=result, progress=progress, error=None, finished_at=at, worker=None
+            return now(
+                status=Status.COMPLETE, result=result, progress=progress, error=None, finished_at=at, worker=None
             )
         case Failed(error=error):
-            return replace(task, status=Status.FAILED, error=error, progress=None, finished_at=at, worker=None)
+            return now(status=Status.FAILED, error=error, progress=None, finished_at=at, worker=None)
         case CancelRequested(by=by, reason=reason):
-            return replace(task, cancel_requested=CancelRequest(at=at, by=by, reason=reason))
+            return now(cancel_requested=CancelRequest(at=at, by=by, reason=reason))
         case Cancelled(by=by, reason=reason, cause=cause):
             asked_for = task.cancel_requested or CancelRequest(at=at, by=by, reason=reason, cause=cause)
-            return replace(
-                task, status=Status.CANCELLED, cancel_requested=asked_for, progress=None, finished_at=at, worker=None
-            )
+            return now(status=Status.CANCELLED, cancel_requested=asked_for, progress=None, finished_at=at, worker=None)
         case Retried(task=new):
-            return replace(task, retried_as=new)
+            return now(retried_as=new)
         case _:
             assert_never(event)
 
 
-def _asked(task: Task, asked: Asked | None, at: datetime) -> Task:
+def _asked(asked: Asked | None, at: datetime) -> dict[str, Any]:
+    """What the task is then, where this fact is its first."""
     if asked is None:
-        return task
-    return replace(
-        task,
-        kind=asked.kind,
-        queue=asked.queue,
-        request=asked.request,
-        personal=asked.personal,
-        max_attempts=asked.max_attempts,
-        by=asked.by,
-        needs=asked.needs,
-        retry_of=asked.retry_of,
-        created_at=at,
-    )
+        return {}
+    return {
+        "kind": asked.kind,
+        "queue": asked.queue,
+        "request": asked.request,
+        "personal": asked.personal,
+        "max_attempts": asked.max_attempts,
+        "by": asked.by,
+        "needs": asked.needs,
+        "retry_of": asked.retry_of,
+        "created_at": at,
+    }
 
 
 def fold(events: Iterable[tuple[Event, datetime]], task: Task | None = None) -> Task:

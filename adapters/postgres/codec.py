@@ -1,6 +1,6 @@
 """Between facts and rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,7 @@ def optional(value: object) -> str | None:
 
 def uuid(value: Any) -> UUID:
     """An id as the domain knows it; asyncpg has a type of its own."""
-    return UUID(bytes=value.bytes)
+    return msgspec.convert(value.bytes, UUID)
 
 
 def meta(meta: Meta) -> str:
@@ -66,13 +66,13 @@ def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-def recorded(row: Row) -> Recorded:
-    """A fact with its position. Raises UnknownEvent where a newer program wrote it."""
-    event = catalogue.load(row["name"], row["name_version"], row["data"], row["personal"])
-    fact = Fact(
-        uuid(row["id"]), row["stream"], row["version"], row["at"], event, META.decode(row["meta"]), row["subject"]
-    )
-    return Recorded(row["position"], fact)
+def recorded(row: Iterable[Any]) -> Recorded:
+    """A fact with its position: the row is that, and the columns of the table `events`, in their order.
+
+    Raises UnknownEvent where a newer program wrote it."""
+    position, id, stream, version, name, name_version, at, subject, data, personal, meta = row
+    event = catalogue.load(name, name_version, data, personal)
+    return Recorded(position, Fact(uuid(id), stream, version, at, event, META.decode(meta), subject))
 
 
 def stored(row: Row) -> Stored:

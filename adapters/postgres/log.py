@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from sqlalchemy import select
 
 from adapters.postgres import codec, settle
 from adapters.postgres.answers import first_answer
 from adapters.postgres.database import AGAIN, LOST_A_RACE, UNSTORABLE, Database, Unavailable, again, statement
 from adapters.postgres.lane import Full, Lane
-from adapters.postgres.tables import events, idempotency, ledger
+from adapters.postgres.tables import idempotency
 from domain import holding
 from domain.log import Conflict, Entry, Overloaded, Recorded, Replayed, Underway, stream_of
 
@@ -70,28 +69,19 @@ class PostgresLog:
         await self._keyed.drain()
 
     async def read(self, stream: str) -> Sequence[Recorded]:
-        query = (
-            select(events, ledger.c.position)
-            .outerjoin(ledger, ledger.c.event == events.c.id)
-            .where(events.c.stream == stream)
-            .order_by(events.c.version)
-        )
-        return await self._recorded(query)
+        return (await self.streams([stream])).get(stream, [])
 
     async def streams(self, names: Sequence[str]) -> dict[str, list[Recorded]]:
         """The same for many streams at once; those that do not exist are missing."""
         found: dict[str, list[Recorded]] = {}
         for row in await self._database.fetch("read_streams", list(names)):
-            found.setdefault(row["stream"], []).append(codec.recorded(row))
+            one = codec.recorded(row)
+            found.setdefault(one.fact.stream, []).append(one)
         return found
 
     async def ledger(self, after: int, limit: int) -> Sequence[Recorded]:
         rows = await self._database.fetch("read_ledger", after, limit)
         return [codec.recorded(row) for row in rows]
-
-    async def _recorded(self, query: Any) -> Sequence[Recorded]:
-        async with self._database.core() as connection:
-            return [codec.recorded(row) for row in (await connection.execute(query)).mappings()]
 
     async def _write(
         self, entries: Sequence[Entry], after: tuple[type[Exception], ...] = AGAIN

@@ -69,12 +69,12 @@ class PostgresQueries:
             first = first.where(events.c.id < after)
         page = first.order_by(events.c.id.desc()).limit(limit).subquery()
         query = (
-            select(events, ledger.c.position)
+            select(ledger.c.position, events)
             .join(page, page.c.stream == events.c.stream)
             .outerjoin(ledger, ledger.c.event == events.c.id)
             .order_by(page.c.id.desc(), events.c.version)
         )
-        found = [codec.recorded(row) for row in await self._rows(query)]
+        found = [codec.recorded(row.values()) for row in await self._rows(query)]
         return [list(facts) for _, facts in groupby(found, key=lambda one: one.fact.stream)]
 
     async def glance(self, ids: Sequence[UUID]) -> dict[UUID, Glance]:

@@ -53,12 +53,18 @@ WITH new AS MATERIALIZED (
 ),
 event AS (
     INSERT INTO postcommit.events (id, stream, version, name, name_version, at, subject, data, meta)
-    SELECT fact, 'item-' || item, version, CASE version WHEN 1 THEN 'item.created' ELSE 'item.changed' END, 1, now(),
-        'events.v1.item.changed.' || item, '{"name": "A chair", "price_cents": 4900}', '{"actor": "client"}'
-    FROM new ORDER BY n
+    SELECT fact, 'item-' || item, version, 'item.' || name, 1, now(), 'events.v1.item.' || name || '.' || item, data,
+        '{"actor": "client"}'
+    FROM new CROSS JOIN LATERAL (VALUES
+        (true, 'created', json_build_object('details', $5::json)),
+        (false, 'changed', json_build_object('before', $5::json, 'after', $5::json))) AS f (first, name, data)
+    WHERE f.first = (version = 1)
+    ORDER BY n
 )
 INSERT INTO postcommit.ledger (position, event) SELECT $1::bigint + n, fact FROM new ORDER BY n
 """
+
+ITEM = '{"name": "A chair", "description": "", "price_cents": 4900, "currency": "EUR"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ async def fill(admin: str, grown: Grown, request: str) -> None:
         position += many
     version = 1
     for many in _chunks((grown.events - position) // HOT * HOT):
-        await connection.execute(LONG, position, many, HOT, version)
+        await connection.execute(LONG, position, many, HOT, version, ITEM)
         position += many
         version += many // HOT
     for table in ("events", "ledger", "tasks"):

@@ -82,6 +82,9 @@ MORE_APPS = (
     Entrant("FastAPI + faststream-outbox", "with_outbox", "postgres"),
     Entrant("FastAPI + DBOS", "with_dbos", "postgres"),
 )
+LATENCIES = ("idle", "open")
+WORKED = (*LATENCIES, "sustained")  # by one worker, which is the same for all of them
+RELAYS = {"relays": 2, "bulk": 0}  # of ours; one for all else. To accept takes none, in batches or one by one
 PARTS = ("limits", "drain", "drain2", "idle", "open", "sustained", "accept", "bulk", "replay")
 BULK = ("postcommit", "PgQueuer", "faststream-outbox", "Procrastinate")  # those that take many tasks in one call
 
@@ -92,48 +95,48 @@ class Run:
     venvs: Path
     rows: list[Told] = field(default_factory=list)
 
-    def measure(self, entrant: Entrant, part: str) -> None:
-        if part == "limits":
-            self._tell({"part": part, "name": name, "rate": rate} for name, rate in limits.measured(self.here))
+    def measure(self, entrant: Entrant, *parts: str) -> None:
+        """One part, or several for which the contender's worker is the same."""
+        if parts == ("limits",):
+            self._tell({"part": "limits", "name": name, "rate": rate} for name, rate in limits.measured(self.here))
             return
         begin = time.monotonic()
         try:
-            told = self._told(entrant, part)
+            told = self._told(entrant, parts)
         except (RuntimeError, subprocess.SubprocessError) as error:
-            told = {"failed": str(error)}
-        self._tell([{"part": part, **asdict(entrant), **told, "seconds": round(time.monotonic() - begin, 1)}])
+            told = [{"failed": str(error)} for _ in parts]
+        took = {"seconds": round((time.monotonic() - begin) / len(parts), 1)}
+        self._tell({"part": part, **asdict(entrant), **one, **took} for part, one in zip(parts, told, strict=True))
 
     def _tell(self, rows: Iterable[Told]) -> None:
         for row in rows:
             self.rows.append(row)
             print(table.line(row), file=sys.stderr, flush=True)
 
-    def _told(self, entrant: Entrant, part: str) -> Told:
-        match part:
-            case "accept" | "accept2":
-                return self._accept(entrant, 2 if part == "accept2" else 1)
-            case "replay":
+    def _told(self, entrant: Entrant, parts: Sequence[str]) -> list[Told]:
+        match parts:
+            case ["accept" | "accept2" as part]:
+                return [self._accept(entrant, 2 if part == "accept2" else 1)]
+            case ["replay"]:
                 argv = [sys.executable, "-m", "tests.bench.replay"]
-                found: Told = json.loads(subprocess.check_output(argv, cwd=ROOT, env=self._environ(entrant)))
-                return found
+                return [json.loads(subprocess.check_output(argv, cwd=ROOT, env=self._environ(entrant)))]
             case _:
-                return self._driven(entrant, part)
+                return self._driven(entrant, parts)
 
     def check(self) -> int:
         """`postcommit check` of all that this run has left in our log; 0 where every invariant holds."""
         env = {**self._environ(OURS), "POSTCOMMIT_NATS": self.here.ours.nats_url("admin")}
         return subprocess.run(program("check"), cwd=ROOT, env=env).returncode
 
-    def _driven(self, entrant: Entrant, part: str) -> Told:
-        """One part, in the contender's own environment."""
-        argv = [self._python(entrant), "-m", "tests.bench.drive", entrant.module, part]
+    def _driven(self, entrant: Entrant, parts: Sequence[str]) -> list[Told]:
+        """In the contender's own environment."""
+        argv = [self._python(entrant), "-m", "tests.bench.drive", entrant.module, *parts]
         with (self.here.path / "drive.log").open("ab") as log:
-            env = self._environ(entrant) | ({"BENCH_RELAYS": "2"} if part == "relays" else {})
+            env = self._environ(entrant) | {"BENCH_RELAYS": str(RELAYS.get(parts[0], 1))}
             found = subprocess.run(argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, timeout=PATIENCE_S)
         if found.returncode:
             raise RuntimeError((self.here.path / "drive.log").read_text()[-600:])
-        told: Told = json.loads(found.stdout)
-        return told
+        return [json.loads(line) for line in found.stdout.splitlines()]
 
     def _accept(self, entrant: Entrant, processes: int = 1) -> Told:
         """POSTs over 32 connections to API processes, nothing else of the contender running."""
@@ -188,16 +191,22 @@ class Run:
         return {**os.environ, **self.here.environ(entrant.backend), **chosen}
 
 
-def plan(parts: Sequence[str], rounds: int, all: bool) -> Iterator[tuple[str, Entrant]]:
+def plan(parts: Sequence[str], rounds: int, all: bool) -> Iterator[tuple[Entrant, Sequence[str]]]:
     """Every contender in turn, round by round, so that all see the same weather. Latencies are measured more often."""
     queues = (*FEW, *OTHERS, *DURABLE, *PLAIN) if all else FEW
     apps = (*APPS, *MORE_APPS) if all else APPS
     those = {"accept": apps, "bulk": [one for one in queues if one.name in BULK]}
     those |= dict.fromkeys(("limits", "replay"), (OURS,))
-    for part in parts:
-        for _ in range(rounds + MORE if part in ("idle", "open") and rounds > 1 else rounds):
-            for entrant in those.get(part, queues):
-                yield part, entrant
+    grouped = {parts_of_one_worker(parts) if part in WORKED else (part,): None for part in parts}
+    for group in grouped:
+        latencies = [part for part in group if part in LATENCIES]
+        for round in range(rounds + MORE if latencies and rounds > 1 else rounds):
+            for entrant in those.get(group[0], queues):
+                yield entrant, group if round < rounds else latencies
+
+
+def parts_of_one_worker(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part for part in parts if part in WORKED)
 
 
 def main() -> None:
@@ -212,11 +221,11 @@ def main() -> None:
     only = [name for name in chosen.only.split(",") if name]
     with tempfile.TemporaryDirectory(prefix="postcommit-bench-") as path, bench(Path(path)) as here:
         run = Run(here, chosen.venvs.resolve())
-        for part, entrant in plan(chosen.parts.split(","), chosen.rounds, chosen.all):
+        for entrant, parts in plan(chosen.parts.split(","), chosen.rounds, chosen.all):
             if entrant.backend not in {"ours", *here.urls}:
                 print(f"{entrant.name} is skipped: there is no redis-server here.", file=sys.stderr)
             elif not only or entrant.name in only:
-                run.measure(entrant, part)
+                run.measure(entrant, *parts)
         unsound = run.check() if OURS.name in only or not only else 0
     if chosen.json:
         chosen.json.write_text("".join(json.dumps(row) + "\n" for row in run.rows))

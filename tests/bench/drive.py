@@ -1,7 +1,7 @@
-"""`python -m tests.bench.drive MODULE PART`: measures one part of one contender, and prints it as JSON.
+"""`python -m tests.bench.drive MODULE PART…`: measures parts of one contender, and prints each as a line of JSON.
 
 It runs in the contender's own environment, with nothing but the standard library besides; `__main__` starts it, for
-every contender in turn. The parts:
+every contender in turn. Of several parts, which are those of one worker, the worker is the same. The parts:
 
 drain, drain2   tasks a second by one or two worker processes, from their first task until every end is stored;
                 drain3 and, for postcommit with a second relay, relays are parts of `make bench-growth`
@@ -47,22 +47,21 @@ class Drive:
     servers: Sequence[int]  # their process ids: their time counts, too
     number: int = 0  # of the task that was asked for last
 
-    async def measure(self, part: str) -> Told:
-        await self.contender.reset()
+    async def measure(self, *parts: str) -> list[Told]:
+        if parts != ("bulk",):  # to that it is all the same what waits
+            await self.contender.reset()
         self.records.unlink(missing_ok=True)  # now, as what was left open may have begun meanwhile
         await self.contender.open()
         try:
-            match part:
-                case "drain" | "drain2" | "drain3" | "relays":
-                    return await self._drain(WORKERS.get(part, 1))
-                case "bulk":
-                    return await self._bulk()
-                case "idle" | "open" | "sustained":
+            match parts:
+                case ["drain" | "drain2" | "drain3" | "relays" as part]:
+                    return [await self._drain(WORKERS.get(part, 1))]
+                case ["bulk"]:
+                    return [await self._bulk()]
+                case _:
                     with self._workers(1):
                         await self._warm()
-                        return await getattr(self, f"_{part}")()
-                case _:
-                    raise ValueError(f"There is no part {part}.")
+                        return [await getattr(self, f"_{part}")() for part in parts]
         finally:
             await self.contender.close()
 
@@ -227,7 +226,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def main(module: str, part: str) -> None:
+def main(module: str, *parts: str) -> None:
     found: type[Contender] = importlib.import_module(f"tests.bench.{module}").CONTENDER
     servers = json.loads(os.environ["BENCH_SERVERS"])
     drive = Drive(found(), Path(os.environ[record.FILE]), Path(os.environ["BENCH_LOGS"]), servers)
@@ -236,7 +235,8 @@ def main(module: str, part: str) -> None:
         import uvloop
 
         runner = uvloop.run
-    print(json.dumps(runner(drive.measure(part)) | {"setting": found.said["tuned" if TUNED else "default"]}))
+    for told in runner(drive.measure(*parts)):
+        print(json.dumps(told | {"setting": found.said["tuned" if TUNED else "default"]}))
 
 
 if __name__ == "__main__":

@@ -71,12 +71,19 @@ async def soak(here: Bench, minutes: float) -> list[Sample]:
     pids = contender.pids | {"worker": worker.pid, "postgres": here.pids["postgres"], "nats": here.pids["ours"]}
     begin, asked, samples, due = time.monotonic(), 0, list[Sample](), EVERY_S
     calls: set[asyncio.Task[None]] = set()
+    failed: list[BaseException] = []
+
+    def answered(call: "asyncio.Task[None]") -> None:
+        calls.discard(call)
+        if (error := call.exception()) is not None:
+            failed.append(error)
+
     while (now := time.monotonic() - begin) < 60 * minutes:
         while asked < now * SOAK_RATE:
             asked += 1
             call = asyncio.create_task(contender.enqueue(payload(asked)))
             calls.add(call)
-            call.add_done_callback(calls.discard)
+            call.add_done_callback(answered)
         if now >= due:
             due += EVERY_S
             memory = {name: cpu.memory_mib(pid) for name, pid in pids.items()}
@@ -84,6 +91,8 @@ async def soak(here: Bench, minutes: float) -> list[Sample]:
             late = asked - record.count(here.records)
             samples.append(Sample(now / 60, memory, await database.fetchval(DEAD), outbox, late))
             print(samples[-1], file=sys.stderr, flush=True)
+        if failed:
+            raise RuntimeError("A task was not taken.") from failed[0]
         await asyncio.sleep(0.005)
     await asyncio.gather(*calls)
     await database.close()

@@ -44,6 +44,10 @@ class Caller(asyncio.Protocol):
             raise Refused(answer[:600].decode(errors="replace"))
         return answer.partition(END)[2]
 
+    @property
+    def closed(self) -> bool:
+        return self._transport.is_closing()
+
     def close(self) -> None:
         self._transport.close()
 
@@ -103,10 +107,16 @@ class Callers:
         self._free: list[Caller] = []
 
     async def post(self, body: bytes) -> bytes:
-        caller = self._free.pop() if self._free else await Caller.open(self._url, self._headers)
+        caller = self._kept() or await Caller.open(self._url, self._headers)
         answer = await caller.post(body)
         self._free.append(caller)
         return answer
+
+    def _kept(self) -> Caller | None:
+        while self._free:
+            if not (caller := self._free.pop()).closed:  # the service closes what was idle for long
+                return caller
+        return None
 
     def close(self) -> None:
         for caller in self._free:

@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 
 from tests.bench import cpu, limits, table
-from tests.bench.load import Load, load
+from tests.bench.load import Load, Refused, load
 from tests.bench.ours import answers, program, wish
 from tests.bench.record import payload
 from tests.bench.servers import Bench, bench, free_port
@@ -55,27 +55,27 @@ OTHERS = (
     Entrant("Dramatiq", "peers.with_dramatiq", "redis"),
     Entrant("Huey", "peers.with_huey", "redis"),
     Entrant("taskiq-nats", "peers.with_taskiq", "nats"),
-    Entrant("FastStream, bare", "peers.with_faststream", "nats"),
+    Entrant("FastStream bare", "peers.with_faststream", "nats"),
     Entrant("faststream-outbox", "peers.with_outbox", "postgres"),
     Entrant("Procrastinate", "peers.with_procrastinate", "postgres"),
     Entrant("DBOS", "peers.with_dbos", "postgres"),
 )
 DURABLE = tuple(
-    replace(one, name=f"{one.name}, always synced", backend=f"{one.backend} always")
+    replace(one, name=f"{one.name} (always synced)", backend=f"{one.backend} always")
     for one in (*FEW, *OTHERS)
     if one.backend in ("redis", "nats")
 )
-PLAIN = tuple(replace(one, name=f"{one.name}, as it comes", tuned=False) for one in (*FEW, *OTHERS))
+PLAIN = tuple(replace(one, name=f"{one.name} (as it comes)", tuned=False) for one in (*FEW, *OTHERS))
 APPS = (
     OURS,
     Entrant("FastAPI BackgroundTasks", "background", "postgres"),
-    Entrant("FastAPI, outbox by hand", "outbox", "postgres"),
+    Entrant("FastAPI + outbox by hand", "outbox", "postgres"),
     Entrant("FastAPI + ARQ", "with_arq", "redis", "arq"),
     Entrant("FastAPI + Celery", "with_celery", "redis"),
 )
 MORE_APPS = (
-    Entrant("FastAPI, one INSERT", "insert", "postgres"),
-    Entrant("FastAPI + PgQueuer, one transaction", "pgqueuer", "postgres"),
+    Entrant("FastAPI + one INSERT", "insert", "postgres"),
+    Entrant("FastAPI + PgQueuer in one transaction", "pgqueuer", "postgres"),
     Entrant("FastAPI + SAQ", "with_saq", "redis"),
     Entrant("FastAPI + taskiq-nats", "with_taskiq", "nats"),
     Entrant("FastAPI + Procrastinate", "with_procrastinate", "postgres"),
@@ -103,7 +103,7 @@ class Run:
         begin = time.monotonic()
         try:
             told = self._told(entrant, parts)
-        except (RuntimeError, subprocess.SubprocessError) as error:
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             told = [{"failed": str(error)} for _ in parts]
         took = {"seconds": round((time.monotonic() - begin) / len(parts), 1)}
         self._tell({"part": part, **asdict(entrant), **one, **took} for part, one in zip(parts, told, strict=True))
@@ -145,6 +145,8 @@ class Run:
             for port in [int(self.here.told["port"]), *(free_port() for _ in range(processes - 1))]:
                 serving[port] = self._api(entrant, port)
             return uvloop.run(self._loaded(entrant, {port: process.pid for port, process in serving.items()}))
+        except Refused as error:
+            raise RuntimeError(f"{error}\n{(self.here.path / 'api.log').read_text()[-2_000:]}") from error
         finally:
             for process in serving.values():
                 process.terminate()

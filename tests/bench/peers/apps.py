@@ -42,6 +42,7 @@ class Task(BaseModel):
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    await prepare()
     if APP in ("insert", "outbox", "pgqueuer"):
         import asyncpg
 
@@ -128,10 +129,8 @@ async def prepare() -> None:
 
 
 if __name__ == "__main__":
-    import asyncio
     import sys
 
     import uvicorn
 
-    asyncio.run(prepare())
     uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning")

@@ -12,8 +12,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +24,7 @@ import uvloop
 
 from tests.bench import cpu, record
 from tests.bench.__main__ import OURS, ROOT, Run
+from tests.bench.contender import Contender
 from tests.bench.fill import Grown, fill
 from tests.bench.record import payload
 from tests.bench.servers import Bench, ours
@@ -67,50 +70,52 @@ async def soak(here: Bench, minutes: float) -> list[Sample]:
     here.records.unlink(missing_ok=True)
     await contender.open()
     worker = contender.start_worker()
-    database = await asyncpg.connect(here.ours.dsn("postgres"))
     pids = contender.pids | {"worker": worker.pid, "postgres": here.pids["postgres"], "nats": here.pids["ours"]}
-    begin, asked, samples, due = time.monotonic(), 0, list[Sample](), EVERY_S
-    calls: set[asyncio.Task[None]] = set()
-    failed: list[BaseException] = []
+    database = await asyncpg.connect(here.ours.dsn("postgres"))
+    try:
+        return await _loaded(contender, minutes, partial(_sample, here, database, pids))
+    finally:
+        await database.close()
+        worker.terminate()
+        worker.wait(60)
+        await contender.close()
 
-    def answered(call: "asyncio.Task[None]") -> None:
-        calls.discard(call)
-        if (error := call.exception()) is not None:
-            failed.append(error)
 
-    while (now := time.monotonic() - begin) < 60 * minutes:
-        while asked < now * SOAK_RATE:
-            asked += 1
-            call = asyncio.create_task(contender.enqueue(payload(asked)))
-            calls.add(call)
-            call.add_done_callback(answered)
-        if now >= due:
-            due += EVERY_S
-            memory = {name: cpu.memory_mib(pid) for name, pid in pids.items()}
-            outbox = await database.fetchval("SELECT count(*) FROM postcommit.outbox")
-            late = asked - record.count(here.records)
-            samples.append(Sample(now / 60, memory, await database.fetchval(DEAD), outbox, late))
-            print(samples[-1], file=sys.stderr, flush=True)
-        if failed:
-            raise RuntimeError("A task was not taken.") from failed[0]
-        await asyncio.sleep(0.005)
-    await asyncio.gather(*calls)
-    await database.close()
-    worker.terminate()
-    worker.wait(60)
-    await contender.close()
+async def _loaded(
+    contender: Contender, minutes: float, sample: Callable[[float, int], Awaitable[Sample]]
+) -> list[Sample]:
+    """Raises ExceptionGroup where a task is not taken."""
+    begin, asked, samples = time.monotonic(), 0, list[Sample]()
+    async with asyncio.TaskGroup() as calls:
+        while (now := time.monotonic() - begin) < 60 * minutes:
+            while asked < now * SOAK_RATE:
+                asked += 1
+                calls.create_task(contender.enqueue(payload(asked)))
+            if now >= EVERY_S * (len(samples) + 1):
+                samples.append(await sample(now / 60, asked))
+                print(samples[-1], file=sys.stderr, flush=True)
+            await asyncio.sleep(0.005)
     return samples
+
+
+async def _sample(
+    here: Bench, database: "asyncpg.Connection[asyncpg.Record]", pids: dict[str, int], minute: float, asked: int
+) -> Sample:
+    memory = {name: cpu.memory_mib(pid) for name, pid in pids.items()}
+    late = asked - record.count(here.records)
+    dead, outbox = await database.fetchval(DEAD), await database.fetchval("SELECT count(*) FROM postcommit.outbox")
+    return Sample(minute, memory, dead, outbox, late)
 
 
 def told(rows: list[Told], scale: list[Told], samples: list[Sample]) -> str:
     """All of it, as text."""
-    lines = ["## Empty and full, in turn", "", "| | empty | full | full : empty |", "|---|---|---|---|"]
-    for part in COMPARED:
+    lines = ["## Empty and full, in turn", "", "| | empty | full | full : empty |", "|---|---|---|---|"] if rows else []
+    for part in COMPARED if rows else ():
         found = {one.name: one.median for one in figures(rows, part)}
         ratio = found["full"] / found["empty"]
         share = ratio if SHOWN[part][0] == "rate" else 1 / ratio
         lines.append(f"| {SHOWN[part][1]} | {number(found['empty'])} | {number(found['full'])} | {share:.2f} |")
-    lines += ["", "## More processes: tasks/s", "", "| | median | min | max |", "|---|---|---|---|"]
+    lines += ["", "## More processes: tasks/s", "", "| | median | min | max |", "|---|---|---|---|"] if scale else []
     for part in SCALED:
         rates = [row["rate"] for row in scale if row["part"] == part and "rate" in row]
         if rates:
@@ -130,7 +135,7 @@ def main() -> None:
     options.add_argument("--events", type=int, default=10_000_000)
     options.add_argument("--tasks", type=int, default=1_000_000, help="that are complete")
     options.add_argument("--open", type=int, default=100_000, help="tasks")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=3, help="of the first two; 0: only the soak")
     options.add_argument("--minutes", type=float, default=20.0, help="of the soak")
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()
@@ -157,7 +162,8 @@ def main() -> None:
         samples = uvloop.run(soak(full.here, chosen.minutes))
         text = told(rows, empty.rows, samples)
     if chosen.json:
-        chosen.json.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *empty.rows]))
+        all_rows = [*rows, *empty.rows, *({"part": "soak", **asdict(sample)} for sample in samples)]
+        chosen.json.write_text("".join(json.dumps(row) + "\n" for row in all_rows))
     print(text)
 
 

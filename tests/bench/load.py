@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
+IDLE_S = 10.0  # that a connection is kept without a request
 
 
 class Refused(Exception):
@@ -100,24 +101,27 @@ async def load(url: str, headers: Mapping[str, str], bodies: Iterator[bytes], co
 
 
 class Callers:
-    """As many keep-alive connections as are needed at once."""
+    """As many keep-alive connections as are needed at once. One that was idle for long is not used again: the service
+    may be about to close it."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url, self._headers = url, headers
-        self._free: list[Caller] = []
+        self._free: list[tuple[float, Caller]] = []  # since when
 
     async def post(self, body: bytes) -> bytes:
         caller = self._kept() or await Caller.open(self._url, self._headers)
         answer = await caller.post(body)
-        self._free.append(caller)
+        self._free.append((time.monotonic(), caller))
         return answer
 
     def _kept(self) -> Caller | None:
         while self._free:
-            if not (caller := self._free.pop()).closed:  # the service closes what was idle for long
+            since, caller = self._free.pop()
+            if not caller.closed and time.monotonic() < since + IDLE_S:
                 return caller
+            caller.close()
         return None
 
     def close(self) -> None:
-        for caller in self._free:
+        for _, caller in self._free:
             caller.close()

@@ -125,7 +125,9 @@ class Run:
 
     def check(self) -> int:
         """`postcommit check` of all that this run has left in our log; 0 where every invariant holds."""
-        env = {**self._environ(OURS), "POSTCOMMIT_NATS": self.here.ours.nats_url("admin")}
+        env = self._environ(OURS)
+        subprocess.run([sys.executable, "-m", "tests.bench.ours"], cwd=ROOT, env=env, check=True, timeout=PATIENCE_S)
+        env |= {"POSTCOMMIT_NATS": self.here.ours.nats_url("admin")}
         return subprocess.run(program("check"), cwd=ROOT, env=env).returncode
 
     def _driven(self, entrant: Entrant, parts: Sequence[str]) -> list[Told]:

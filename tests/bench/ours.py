@@ -82,8 +82,17 @@ class Ours(Contender):
         """All of them, numbered and mirrored."""
         for some in in_batches(payloads, BATCH):
             await self.enqueue_many(some)
-        while await self._database.fetchval(BEHIND):
-            await asyncio.sleep(0.02)
+        await numbered(self._database)
+
+    async def settle(self) -> None:
+        """What was taken without a relay is numbered and mirrored; tasks may stay open."""
+        database = await asyncpg.connect(self._told["admin"])
+        self._start("relay")
+        try:
+            await numbered(database)
+        finally:
+            self._stop()
+            await database.close()
 
     async def finished(self) -> int:
         return int(await self._database.fetchval(FINISHED, self._first))
@@ -120,6 +129,12 @@ def program(role: str) -> list[str]:
     return [sys.executable, "-m", "tests.bench.role", role]
 
 
+async def numbered(database: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Until the relay has nothing left to do."""
+    while await database.fetchval(BEHIND):
+        await asyncio.sleep(0.02)
+
+
 async def answers(port: int) -> None:
     """Until somebody listens there."""
     for _ in range(1_000):
@@ -143,3 +158,6 @@ BEHIND = """
 SELECT EXISTS (SELECT FROM postcommit.outbox)
     OR position < (SELECT max(position) FROM postcommit.ledger) FROM postcommit.cursors WHERE name = 'mirror'
 """
+
+if __name__ == "__main__":
+    asyncio.run(Ours().settle())

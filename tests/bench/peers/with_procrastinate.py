@@ -1,13 +1,14 @@
 """Procrastinate: Postgres, the row's status is kept, and no result."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import procrastinate
 import psycopg
 
-from tests.bench.contender import BIN, POSTGRES, TUNED, Contender, in_batches, program
+from tests.bench.contender import POSTGRES, TUNED, Contender, in_batches, program
 from tests.bench.record import began
 
 pool: dict[str, int] = {"min_size": 4, "max_size": 20} if TUNED else {}
@@ -58,7 +59,7 @@ class Procrastinate(Contender):
         return int(count)
 
     def workers(self, processes: int) -> Sequence[Sequence[str]]:
-        plain = [str(BIN / "procrastinate"), "--app", "tests.bench.peers.with_procrastinate.app", "worker"]
+        plain = [sys.executable, "-m", "procrastinate", "--app", "tests.bench.peers.with_procrastinate.app", "worker"]
         return [program("with_procrastinate") if TUNED else plain] * processes
 
 

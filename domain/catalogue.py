@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, item, key, order, rebuild, task
+from domain import account, consumer, item, key, order, rebuild, task, upload
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -36,6 +36,11 @@ TYPES: dict[str, type[Event]] = {
     "key.rotated": key.Rotated,
     "key.revoked": key.Revoked,
     "reader.rebuilt": rebuild.Rebuilt,
+    "upload.begun": upload.Begun,
+    "upload.finished": upload.Finished,
+    "upload.rejected": upload.Rejected,
+    "upload.expired": upload.Expired,
+    "upload.terminated": upload.Terminated,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

@@ -35,6 +35,10 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "heartbeat_s": (0.5, 43_200),
     "unheard_s": (0.5, 100),
     "grace_s": (0, 3_600),
+    "upload_most_bytes": (0, 10**15),
+    "upload_most_bytes_a_day": (0, 10**18),
+    "upload_patience_s": (1, 10**9),
+    "files_grace_s": (60, 10**9),
     "pool": (1, 1_000),
     "backlog": (1, 10**7),
     "refill": (1, 10**9),
@@ -74,6 +78,11 @@ class Settings:
     webhook_secret: str = ""  # "whsec_" and base64: signs every notice
     webhook_private: bool = False  # whether notices may go to private networks, and by http
     notices_dir: str = ""  # embedded mode only: where the webhook sink writes, so that GET /v1/notices can read it
+    files: str = ""  # the folder of uploads and files, which API and relay share; empty: no uploads
+    upload_most_bytes: int = 20 * 1024**3  # of one upload
+    upload_most_bytes_a_day: int = 100 * 1024**3  # that one key may announce within 24 hours
+    upload_patience_s: float = 86_400.0  # an upload expires when no byte came for so long
+    files_grace_s: float = 86_400.0  # a file that nothing holds any more is kept for so long
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     queues: tuple[str, ...] = ()  # of a worker; empty means every queue
     slots: int = 16  # tasks that one worker process runs at once

@@ -24,6 +24,7 @@ from adapters.http import (
     notices,
     orders,
     tasks,
+    uploads,
 )
 from adapters.http.answered import answered
 from adapters.http.auth import Guard
@@ -72,12 +73,22 @@ ROUTES = (
     docs.see_docs,
 )
 MAIL = (mail.list_mail, mail.see_mail)
+UPLOADS = (
+    uploads.begin_upload,
+    uploads.list_uploads,
+    uploads.see_upload,
+    uploads.ask_upload,
+    uploads.send_upload,
+    uploads.end_upload,
+    uploads.see_upload_content,
+)
 NOTICES = (notices.list_notices,)
 
 
 def create_app(service: Service) -> Litestar:
     """The ASGI application. Its shutdown ends with `stop`; the server calls that first, or streams hold it up."""
-    routes = [*ROUTES, *(MAIL if service.mail else ()), *(NOTICES if service.notices else ())]
+    known = {UPLOADS: service.intake, MAIL: service.mail, NOTICES: service.notices}
+    routes = [*ROUTES, *(route for some, there in known.items() if there for route in some)]
     told, admit, problem = metrics.Metrics(service), _admitting(Guard(service.find_key)), tell(service.problems)
     app = Litestar(
         route_handlers=[options(routes), *routes],

@@ -48,11 +48,12 @@ class Reply:
 class Body:
     """What a request holds. `shape` is a type, or makes one of the kinds; `examples` likewise, by name.
 
-    An `optional` body may be left out."""
+    An `optional` body may be left out. Of another media type than JSON it is bytes, and `shape` is str."""
 
     shape: Any
     examples: Mapping[str, Any] | Callable[[Kinds], Mapping[str, Any]]
     optional: bool = False
+    media_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ RETRY_ID = UUID("01943a5e-1c00-7a10-8000-00000000b002")
 EVENT_ID = UUID("01943a5e-1c00-7a10-8000-00000000e001")
 ITEM_ID = UUID("01943a5e-1c00-7a10-8000-00000000c001")
 ORDER_ID = UUID("01943a5e-1c00-7a10-8000-00000000d001")
+UPLOAD_ID = UUID("01943a5e-1c00-7a10-8000-00000000f001")
 CURSOR = "q1XKbWyQ0Z8wMTk0M2E1ZS0xYzAwLTdhMTA"
 EPOCH = UUID("01943a5e-1c00-7a10-8000-00000000ec00")
 
@@ -88,5 +89,11 @@ SAID = {
     "key-reused": "This Idempotency-Key was used for a request with another body or path.",
     "unsupported-media-type": "Send application/json; this is text/plain.",
     "conflict": f"The task {TASK_ID} is complete: it has ended, and cannot be cancelled.",
+    "over-quota": "A key may announce 100 bytes within 24 hours; 90 are announced, and this has 20.",
+    "no-such-range": "The file has 5000000 bytes.",
+    "other-tus": "Send Tus-Resumable: 1.0.0; this does not say.",
+    "wrong-checksum": "The bytes of this request do not sum up to Upload-Checksum; they were dropped.",
+    "wrong-offset": "1024 bytes have arrived: go on from there.",
+    "too-slow": "No bytes came for 60 s.",
     "not-yet": "The reader audit has not applied the position 9 yet.",
 }

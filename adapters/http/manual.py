@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from adapters.http.described import JSON
 from adapters.http.html import Html, coded, page, table, tag
 from adapters.http.replies import Node
 from adapters.http.schemas import AT
@@ -108,7 +109,8 @@ def curl(method: str, path: str, told: Node) -> str:
     words += ['-H "Authorization: Bearer $KEY"'] if told["security"] else []
     if content := told.get("requestBody", {}).get("content"):
         ((media_type, one),) = content.items()
-        example = msgspec.json.encode(next(iter(one["examples"].values()))["value"]).decode()
+        value = next(iter(one["examples"].values()))["value"]
+        example = msgspec.json.encode(value).decode() if media_type == JSON else value
         words += [f"-H 'Content-Type: {media_type}'", "-d '" + example.replace("'", "'\\''") + "'"]
     elif method == "post":
         words.append("-X POST")

@@ -19,7 +19,7 @@ from domain.access import RIGHTS, Right
 
 EVERYWHERE = ("bad-request", "address-too-long", "head-too-large", "internal")
 WITH_KEY = ("unauthorized", "forbidden", "invalid", "unavailable")
-WITH_BODY = ("malformed-json", "unsupported-media-type", "invalid", "too-large")
+WITH_BODY = ("unsupported-media-type", "invalid", "too-large")
 ONCE = ("bad-idempotency-key", "key-reused", "underway")
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 CAUSES = ("X-Correlation-ID", "traceparent")  # what a request that writes may tell of where it comes from
@@ -48,6 +48,8 @@ def document(routes: Routes, kinds: Kinds) -> Node:
             item = paths.setdefault(re.sub(r":\w+\}", "}", path), {})
             for method in sorted(route.http_methods):
                 item[method.lower()] = _headed(operation, answers) if method == "HEAD" else operation
+            if route.http_methods == {"HEAD"}:  # a question of its own
+                item["head"] |= {"operationId": told.id}
     for path, item in paths.items():
         item["options"] = _options(path, item, answers)
     return {
@@ -78,6 +80,7 @@ def problems_of(route: HTTPRouteHandler, told: Described) -> set[str]:
     found |= {"not-found"} if ParamType.PATH in places else set()
     found |= {"invalid"} if ParamType.QUERY in places or "Last-Event-ID" in told.takes else set()
     found |= set(WITH_BODY) if told.body else set()
+    found |= {"malformed-json"} if told.body and told.body.media_type == JSON else set()
     found |= {"overloaded"} if _writes(route) else set()
     found |= set(ONCE) if _once(route) else set()
     return found | ({"stale"} if {"If-Match", "If-Match!"} & set(told.takes) else set())
@@ -165,7 +168,7 @@ def _shape(body: Body, kinds: Kinds) -> Any:
 def _body(body: Body, schema: Node, kinds: Kinds) -> Node:
     told = body.examples(kinds) if callable(body.examples) else body.examples
     examples = {name: {"value": plain(value)} for name, value in told.items()}
-    return {"required": not body.optional, "content": {JSON: {"schema": schema, "examples": examples}}}
+    return {"required": not body.optional, "content": {body.media_type: {"schema": schema, "examples": examples}}}
 
 
 def _scopes() -> str:

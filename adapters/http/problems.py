@@ -30,23 +30,30 @@ PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "unauthorized": (401, "A key is needed"),
     "forbidden": (403, "This key may not do this"),
     "not-found": (404, "There is no such thing"),
+    "too-slow": (408, "The rest of the request did not come"),
     "gone": (410, "The thing was deleted"),
     "method-not-allowed": (405, "This method is not allowed here"),
     "conflict": (409, "The state of the thing does not allow this"),
     "underway": (409, "The first request with this Idempotency-Key still runs"),
     "stale": (412, "It has changed meanwhile"),
     "precondition-required": (428, "Say which version is meant"),
+    "wrong-offset": (409, "The bytes do not begin where the last ones ended"),
+    "other-tus": (412, "The request is not of this version of tus"),
     "log-changed": (409, "The log is not the one that was followed"),
     "too-large": (413, "The request is too large"),
+    "over-quota": (413, "The key has announced too many bytes within a day"),
     "address-too-long": (414, "The address is too long"),
     "unsupported-media-type": (415, "The body is of another media type"),
+    "no-such-range": (416, "The file has no such part"),
     "invalid": (422, "The request is not valid"),
     "key-reused": (422, "The Idempotency-Key was used for another request"),
     "head-too-large": (431, "The head of the request is too large"),
+    "wrong-checksum": (460, "The bytes are not what was said of them"),
     "internal": (500, "Something went wrong here"),
     "overloaded": (503, "Too much waits to be written"),
     "unavailable": (503, "The database does not answer"),
     "not-yet": (503, "The reader is not there yet"),
+    "no-room": (507, "There is no room left to store this"),
 }
 HEADERS: dict[str, dict[str, str]] = {
     "unauthorized": {"WWW-Authenticate": "Bearer"},
@@ -72,6 +79,7 @@ DETAILS: dict[str, str] = {
     "underway": "Nothing of this was written. Repeat it with the same key to get the first answer.",
     "overloaded": "Nothing of this was written. Try again in a moment.",
     "unavailable": "Try again in a moment.",
+    "no-room": "What has arrived is kept. Go on with it when there is room again.",
 }
 UNKNOWN = "It is not known whether this was written. To repeat it with the same Idempotency-Key is safe."
 

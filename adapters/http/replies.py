@@ -47,7 +47,8 @@ PROBLEM: Node = {
 MAY: Mapping[str, tuple[str, ...]] = {  # headers that are there with some of these problems only
     "conflict": ("Location",),
     "stale": ("ETag",),
-    "unsupported-media-type": ("Accept-Encoding",),
+    "unsupported-media-type": ("Accept-Encoding", "Connection", "Tus-Resumable"),
+    "no-such-range": ("Content-Range",),
 }
 
 

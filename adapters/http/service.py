@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from uuid import UUID
 from domain import audit
 from domain.access import Key
 from domain.charts import Figure
+from domain.file import File, Files, Uploads
 from domain.kind import AnyKind
 from domain.log import Answer, Log, Recorded
 from domain.task import Task
@@ -66,8 +67,24 @@ class Queries(Protocol):
     async def gauges(self, queues: Sequence[str]) -> Sequence[Gauge]:
         """Numbers of the database as it is now, and of these queues; no question among them reads many rows."""
 
+    async def announced(self, owner: str, since: datetime, until: UUID | None) -> int:
+        """The bytes of all uploads that this key announced since then; before that of `until`, if one is named."""
+
     async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the first answer under an idempotency key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Where files come in and are kept, and how much of them."""
+
+    uploads: Uploads
+    files: Files
+    touch: Callable[[File], Awaitable[None]]  # before a file gets its name, so that it is not removed meanwhile
+    most_bytes: int  # of one upload
+    most_bytes_a_day: int  # that one key may announce within 24 hours
+    patience: timedelta  # an upload expires when no byte came for so long
+    public: str  # the address of this API as others know it; empty: as the request says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,5 +101,6 @@ class Service:
     trusted: tuple[IPv4Network | IPv6Network, ...] = ()  # proxies whose X-Forwarded-For is believed
     mail: Path | None = None  # the folder of the mail sink, where there is one
     notices: Path | None = None  # the folder of the webhook sink, where there is one
+    intake: Intake | None = None  # where there is a store
     private_webhooks: bool = False  # whether a webhook may go to a private network, or by http
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

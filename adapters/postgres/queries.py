@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Text, cast, func, literal, literal_column, select
 
 from adapters.postgres import codec
 from adapters.postgres.answers import first_answer
@@ -18,7 +18,7 @@ from adapters.postgres.readers import audited
 from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
 from domain.charts import Figure
-from domain.log import Answer, Overloaded, Recorded
+from domain.log import Answer, Overloaded, Recorded, stream_of
 from domain.outcome import Progress
 from domain.task import Status, Task
 from domain.views import HEAD, Balance, Gauge, Glance, Line, Seen, Wanted
@@ -153,6 +153,19 @@ class PostgresQueries:
         """Numbers of the database as it is now; `queues` are those whose oldest task is told."""
         rows = await self._database.fetch("read_gauges", MOST_COUNTED, list(queues))
         return [Gauge(row["name"], tuple(row["labels"]), row["value"]) for row in rows]
+
+    async def announced(self, owner: str, since: datetime, until: UUID | None) -> int:
+        """The bytes of all uploads that this key announced since then; before that of `until`, if one is named."""
+        actor: ColumnElement[str] = literal_column(ACTOR_OF_EVENT)
+        size: ColumnElement[int] = cast(literal_column("data ->> 'size_bytes'"), BigInteger)
+        begun = select(func.coalesce(func.sum(size), 0)).where(
+            events.c.name == "upload.begun", NEW_THING, actor == owner, events.c.id >= _id_at(since)
+        )
+        if until is not None:
+            first = select(events.c.id).where(events.c.stream == stream_of("upload", until), events.c.version == 1)
+            begun = begun.where(events.c.id < first.scalar_subquery())
+        async with self._database.core() as connection:
+            return int(await connection.scalar(begun) or 0)
 
     async def answer(self, holder: str, route: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the first answer under an idempotency key."""

@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.postgres import codec
 from adapters.postgres.database import Database, statement
 from adapters.postgres.tables import analytics, audit, balance, cursors
+from adapters.postgres.tables import holds as held_files
 from domain import audit as audits
 from domain import balance as balances
-from domain import figures
+from domain import figures, holds
 from domain.log import Recorded
 
 Apply: TypeAlias = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
@@ -71,6 +72,15 @@ async def _running(connection: AsyncConnection, ended: Mapping[str, int]) -> dic
     return {row["stream"]: row["at"] for row in rows}
 
 
+async def apply_files(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
+    released, held = holds.changes(recorded)
+    if released:
+        await connection.execute(table.delete().where(table.c.stream.in_(released)))
+    if held:
+        rows = [one._asdict() for one in sorted(held)]
+        await connection.execute(insert(table).values(rows).on_conflict_do_nothing())
+
+
 def _add(table: Table) -> Any:
     types = {one.name: one.type for one in table.columns}
     more = (
@@ -88,6 +98,7 @@ FOLDS: dict[str, Fold] = {
     "audit": Fold(audit, apply_audit),
     "balance": Fold(balance, apply_balance, tuple({"name": name, "count": 0} for name in balances.NAMES)),
     "analytics": Fold(analytics, apply_analytics),
+    "files": Fold(held_files, apply_files),
 }
 RELEASE = "release"
 READERS = (*FOLDS, RELEASE)

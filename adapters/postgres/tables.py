@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -31,7 +32,8 @@ MOST_SUBJECT = len("events.v1") + 4 * 65
 
 FILTER = r"^(events|tasks)\.v1(\.([A-Za-z0-9_-]{1,64}|\*)){0,4}(\.>)?$"
 
-NEW_THINGS = "version = 1 AND name IN ('account.registered', 'item.created', 'order.created')"
+NEW_THINGS = "version = 1 AND name NOT LIKE 'task.%'"
+THREE_THINGS = "version = 1 AND name IN ('account.registered', 'item.created', 'order.created')"
 
 ACTOR_OF_EVENT = "meta ->> 'actor'"
 
@@ -63,8 +65,10 @@ events = Table(  # append-only: privileges and triggers see to it
     CheckConstraint(f"octet_length(data::text) <= {MOST_DATA}", name="events_data_fits"),
     CheckConstraint(f"octet_length(personal::text) <= {MOST_DATA}", name="events_personal_fits"),
     CheckConstraint(f"octet_length(meta::text) <= {MOST_META}", name="events_meta_fits"),
-    Index("events_of_new_things", "name", "id", postgresql_where=text(NEW_THINGS)),  # for their lists
-    Index("events_of_owners", "name", text(f"({ACTOR_OF_EVENT})"), "id", postgresql_where=text(NEW_THINGS)),
+    Index("events_of_things", "name", "id", postgresql_where=text(NEW_THINGS)),  # for their lists
+    Index("events_of_their_owners", "name", text(f"({ACTOR_OF_EVENT})"), "id", postgresql_where=text(NEW_THINGS)),
+    Index("events_of_new_things", "name", "id", postgresql_where=text(THREE_THINGS)),  # of programs before 0008 …
+    Index("events_of_owners", "name", text(f"({ACTOR_OF_EVENT})"), "id", postgresql_where=text(THREE_THINGS)),  # … too
 )
 
 outbox = Table(  # the duty: "not yet in the ledger"
@@ -272,4 +276,26 @@ analytics = Table(  # a reader's: sums by the hour and by the day, see domain.fi
     PrimaryKeyConstraint("per", "begins_at", "figure", "label", "bucket", name="analytics_key"),
     CheckConstraint("per IN ('hour', 'day')", name="analytics_per_known"),
     postgresql_with={"fillfactor": "50"},
+)
+
+files = Table(  # what the store has, or is about to have
+    "files",
+    metadata,
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("touched_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    Column("going", Boolean, nullable=False, server_default=text("false")),  # nobody holds it: it is removed just now
+    PrimaryKeyConstraint("sha256", name="files_sha256"),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="files_sha256_is_one"),
+    CheckConstraint("size_bytes >= 0", name="files_size_from_zero"),
+    Index("files_touched_at", "touched_at"),
+)
+
+holds = Table(  # a reader's: for whose sake files are kept
+    "holds",
+    metadata,
+    Column("stream", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    PrimaryKeyConstraint("stream", "sha256", name="holds_key"),
+    Index("holds_sha256", "sha256"),
 )

@@ -44,7 +44,7 @@ def rebuild(
     Parameters
     ----------
     name
-        audit, balance or analytics.
+        audit, balance, analytics or files.
     dry_run
         Only compare; this needs no owner.
     """

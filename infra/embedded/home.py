@@ -1,6 +1,6 @@
 """The directory of an embedded installation: what lies where, its secrets and ports, and who serves it.
 
-postgres/  nats/  mail/  notices/  logs/  locks/  files of the servers
+postgres/  nats/  mail/  notices/  files/  logs/  locks/  files of the servers
 lock                                    held by the one supervisor of this directory
 secrets.json  ports.json                made once, kept
 run.json                                how to reach everything; there only while everything is ready
@@ -40,6 +40,10 @@ class Home:
     @property
     def mail(self) -> Path:
         return self.path / "mail"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
 
     @property
     def notices(self) -> Path:
@@ -104,7 +108,7 @@ def make(path: Path) -> None:
     try:
         if not path.exists():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("logs", "mail", "notices", "locks"):
+        for name in ("logs", "mail", "notices", "files", "locks"):
             (path / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise _unusable(path, error) from error

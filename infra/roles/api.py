@@ -22,11 +22,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from adapters.http.app import create_app, stop
 from adapters.http.protocol import Protocol
-from adapters.http.service import Service
+from adapters.http.service import Intake, Service
 from adapters.nats.bells import MOST_NAMED, ring_queue
 from adapters.nats.broker import Link
 from adapters.nats.names import LOG_BELL
-from adapters.postgres import keys
+from adapters.postgres import files, keys
 from adapters.postgres.database import Database, Unavailable
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.queries import PostgresQueries
@@ -37,6 +37,7 @@ from infra.exits import Refused
 from infra.migrate import head, unfit
 from infra.roles.role import guarded, name_of, ready, require_nats, settled
 from infra.settings import Settings
+from infra.store import store_of
 from infra.telemetry import telemetry
 
 LATE = timedelta(seconds=10)  # who is so far behind stands still
@@ -51,7 +52,10 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,
     DBAPIError,  # as SQLAlchemy tells of the same
 )
-PROBLEMS: dict[type[Exception], str] = {**dict.fromkeys(UNAVAILABLE, "unavailable"), ProgrammingError: "internal"}
+PROBLEMS: dict[type[Exception], str] = {
+    **dict.fromkeys((*UNAVAILABLE, files.Going), "unavailable"),
+    ProgrammingError: "internal",
+}
 Ring = Callable[[Mapping[str, list[UUID]]], None]
 Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 
@@ -71,6 +75,7 @@ async def serve(settings: Settings) -> None:
         service = replace(
             service_of(database, log, checked, ring_by(link)), trusted=trusted, mail=_folder(settings.mail_dir)
         )
+        service = replace(service, intake=intake_of(settings, database))
         service = replace(service, notices=_folder(settings.notices_dir), private_webhooks=settings.webhook_private)
         async with guarded(require_nats(link)):
             app = create_app(service)
@@ -98,6 +103,22 @@ def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring)
         now=clock.now,
         new_id=clock.new_id,
         problems=PROBLEMS,
+    )
+
+
+def intake_of(settings: Settings, database: Database) -> Intake | None:
+    """Where files come in, where the settings name a store. Raises Refused."""
+    store = store_of(settings)
+    if store is None:
+        return None
+    return Intake(
+        uploads=store.uploads,
+        files=store.files,
+        touch=partial(files.touch, database),
+        most_bytes=settings.upload_most_bytes,
+        most_bytes_a_day=settings.upload_most_bytes_a_day,
+        patience=store.patience,
+        public=settings.public_url.rstrip("/"),
     )
 
 

@@ -25,6 +25,7 @@ from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, GONE, TRANSIENT, Database, Unavailable
 from adapters.postgres.kinds import register
 from adapters.postgres.leadership import Leadership
+from adapters.postgres.log import PostgresLog
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
 from domain.mirror import MOST_LINES, Line, Mirror, NotLeading
@@ -36,7 +37,9 @@ from infra.roles.bells import Heard
 from infra.roles.keeper import Keeper
 from infra.roles.lifeline import Lifeline
 from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
+from infra.roles.sweep import Sweep
 from infra.settings import Settings
+from infra.store import Store, store_of
 from infra.telemetry import OFF, Telemetry, telemetry
 
 logger = structlog.get_logger()
@@ -52,13 +55,14 @@ NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises Refused or Away, each with one clear sentence."""
+    store = store_of(settings)
     database = Database(settings.postgres, settings.pool, "postcommit relay")
     await ready(database)
     await register(database, list(KINDS.values()))
     link = Link(settings.nats, "relay", name_of("relay"))
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
     traces = telemetry(settings, name_of("relay"))
-    role = Relay(settings, database, cursor, link, Clock(), traces=traces)
+    role = Relay(settings, database, cursor, link, Clock(), traces=traces, store=store)
     link.on_bell(LOG_BELL, lambda _: role.written.set())
     link.open()
     settled()
@@ -83,6 +87,7 @@ class Relay:
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
     keeper: Keeper = field(init=False)
     traces: Telemetry = OFF
+    store: Store | None = None
     stepped_ns: int = 0  # when the mirror's step began, in Unix time
     mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
 
@@ -117,6 +122,7 @@ class Relay:
             self._lifeline(ledger).run(),
             self._provision(ledger),
             self._forget(),
+            *([self._sweep(self.store).run()] if self.store else []),
         )
 
     async def _sequence(self, leadership: Leadership) -> None:
@@ -236,6 +242,10 @@ class Relay:
             self.settings.lease_s,
             self.settings.unheard_s,
         )
+
+    def _sweep(self, store: Store) -> Sweep:
+        log = PostgresLog(self.database, self.settings.backlog)
+        return Sweep(store, log, self.database, self.clock, self.written.set, TRANSIENT)
 
     async def _heard(self, ledger: MirroredLedger) -> Heard | None:
         """How far each queue's consumer has delivered, where the stream begins; None while NATS is away."""

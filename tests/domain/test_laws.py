@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, consumer, item, key, order, rebuild, task
+from domain import account, catalogue, consumer, item, key, order, rebuild, task, upload
+from domain.file import File
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
 from domain.task import ENDED, Status, Task
@@ -129,6 +130,7 @@ askeds = st.builds(
 )  # fmt: skip
 details = st.builds(item.Details, name=texts, description=texts, price_cents=st.integers(), currency=texts)
 lines = st.builds(order.Line, item=st.uuids(), name=texts, quantity=st.integers(1), price_cents=st.integers(0))
+files = st.builds(File, sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True), size_bytes=st.integers(0, 2**53))
 events: dict[Any, st.SearchStrategy[Event]] = {
     task.Queued: st.builds(task.Queued, asked=st.none() | askeds),
     task.Scheduled: st.builds(task.Scheduled, due_at=times, asked=st.none() | askeds),
@@ -147,6 +149,18 @@ events: dict[Any, st.SearchStrategy[Event]] = {
         email=st.from_regex(r"[a-z]{1,9}@[a-z]{1,9}\.org", fullmatch=True),
         name=st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=9),
     ),
+    upload.Begun: st.builds(
+        upload.Begun,
+        size_bytes=st.integers(0, 2**53),
+        purpose=texts,
+        filename=st.none() | texts,
+        filetype=st.none() | texts,
+        sha256=st.none() | texts,
+    ),
+    upload.Finished: st.builds(upload.Finished, file=files),
+    upload.Rejected: st.builds(upload.Rejected, found=files),
+    upload.Expired: st.just(upload.Expired()),
+    upload.Terminated: st.just(upload.Terminated()),
     item.Created: st.builds(item.Created, details=details),
     item.Changed: st.builds(item.Changed, before=details, after=details),
     item.Deleted: st.builds(item.Deleted, before=details),

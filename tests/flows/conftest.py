@@ -1,9 +1,10 @@
 """The REST API on a real Postgres, without a server before it: what comes in and what is stored can both be seen."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
 from infra.clock import Clock
-from infra.roles.api import checks, service_of
+from infra.roles.api import checks, intake_of, service_of
+from infra.settings import Settings
 from tests import making
 
 HOLDERS = {"operator": "operator", "client": "client", "other": "client", "worker": "worker", "auditor": "auditor"}
@@ -81,7 +83,9 @@ class Api:
 async def running(dsn: str, change: Change = lambda service: service) -> AsyncIterator[Api]:
     database, health = Database(dsn, 8), Database(dsn, 1)
     rung: list[Mapping[str, list[UUID]]] = []
-    service = change(service_of(database, PostgresLog(database), checks(health, lambda: True), rung.append))
+    folder = tempfile.TemporaryDirectory()
+    service = service_of(database, PostgresLog(database), checks(health, lambda: True), rung.append)
+    service = change(replace(service, intake=intake_of(Settings(files=folder.name), database)))
     for name, scope in HOLDERS.items():
         await making.key(database, name, scope, f"secret-of-{name}")
     app = create_app(service)
@@ -91,16 +95,23 @@ async def running(dsn: str, change: Change = lambda service: service) -> AsyncIt
     finally:
         await health.close()
         await database.close()
+        folder.cleanup()
 
 
 @pytest.fixture
 async def api(dsn: Callable[[str], str]) -> AsyncIterator[Api]:
+    async with living(dsn("postcommit")) as api:
+        yield api
+
+
+@asynccontextmanager
+async def living(dsn: str, change: Change = lambda service: service) -> AsyncIterator[Api]:
     """One task enters and leaves the application: its lifespan insists on that, and fixtures do not."""
     ready: asyncio.Future[Api] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
 
     async def live() -> None:
-        async with running(dsn("postcommit")) as api:
+        async with running(dsn, change) as api:
             ready.set_result(api)
             await over.wait()
 

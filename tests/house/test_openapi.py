@@ -13,15 +13,15 @@ from litestar.params import FromPath
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.http import examples
-from adapters.http.app import MAIL, ROUTES
+from adapters.http.app import MAIL, ROUTES, UPLOADS
 from adapters.http.described import Body, Reply, described
 from adapters.http.docs import manual
 from adapters.http.openapi import document
 from adapters.http.problems import PROBLEMS
 from infra.app import KINDS
 
-DOCUMENT = document([*ROUTES, *MAIL], KINDS)
-PAGE = manual([*ROUTES, *MAIL], KINDS).page
+DOCUMENT = document([*ROUTES, *UPLOADS, *MAIL], KINDS)
+PAGE = manual([*ROUTES, *UPLOADS, *MAIL], KINDS).page
 JSON_LIKE = re.compile(r"application/(?:.+\+)?json")
 
 

@@ -1,0 +1,35 @@
+"""Which files there are: the store's catalogue, so that none goes while somebody is about to point at it.
+
+Whoever names a file touches its row first; whoever removes one marks the row first. So the two never pass each other,
+whatever the store can promise."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from adapters.postgres.database import Database
+from domain.file import File
+
+TRIES, PAUSE_S = 100, 0.1
+
+
+class Going(Exception):
+    """A file is being removed for so long that nobody can wait for it."""
+
+
+async def touch(database: Database, file: File) -> None:
+    """Before the file gets its name: from now on it stays for the grace period. Raises Going."""
+    for _ in range(TRIES):
+        if await database.fetch("touch_file", file.sha256, file.size_bytes):
+            return
+        await asyncio.sleep(PAUSE_S)
+    raise Going(f"The file {file.sha256} is being removed. Try again in a moment.")
+
+
+async def claim_unheld(database: Database, grace: timedelta, head: int, most: int) -> Sequence[str]:
+    """The SHA-256 of files to remove; `head` is where the ledger ended a while ago."""
+    return [row["sha256"] for row in await database.fetch("claim_unheld_files", grace, head, most)]
+
+
+async def forget(database: Database, gone: Sequence[str]) -> None:
+    await database.fetch("forget_files", list(gone))

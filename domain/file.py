@@ -1,0 +1,100 @@
+"""Files: named by what is in them. What has a name is whole, and never changes."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.record import Record, Value
+
+Sha256 = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="a SHA-256 as 64 hexadecimal digits in small letters"),
+]
+
+
+class File(Record, frozen=True):
+    """Whoever has this can verify the file."""
+
+    sha256: Sha256
+    size_bytes: int
+
+
+class Part(Value, frozen=True):
+    """An upload that is on its way: what has arrived, and when the last of it did."""
+
+    size_bytes: int
+    touched_at: datetime  # UTC
+
+
+class Checksum(Value, frozen=True):
+    """What the bytes of one write must sum up to."""
+
+    algorithm: str  # one of ALGORITHMS
+    digest: bytes
+
+
+ALGORITHMS = ("sha256", "sha1", "md5")  # tus 1.0 demands SHA-1
+
+
+class WrongOffset(Exception):
+    """The bytes do not begin where the last ones ended: somebody else wrote, or the writer forgot how far he was."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"{size_bytes} bytes have arrived.")
+        self.size_bytes = size_bytes
+
+
+class Mismatch(Exception):
+    """The bytes do not sum up to what was said of them; they were dropped."""
+
+
+class Full(Exception):
+    """There is no room left. What has arrived stays."""
+
+
+class NoUpload(Exception):
+    """Nothing is kept under this id: it never was, or it has become a file, or was dropped."""
+
+
+class Uploads(Protocol):
+    """The port to bytes that are on their way in. Several processes may write to the same store."""
+
+    async def begin(self, id: UUID) -> None:
+        """Make room for an upload; one that is there stays as it is. Raises Full."""
+
+    async def arrived(self, id: UUID) -> Part | None:
+        """What has arrived, without what a write has not yet verified; None where nothing is kept under this id."""
+
+    async def write(self, id: UUID, offset: int, chunks: AsyncIterator[bytes], checksum: Checksum | None) -> int:
+        """Add the bytes behind `offset`, and answer how many there are then, durably.
+
+        What came before `chunks` raised stays, where there is no checksum. Raises NoUpload, WrongOffset, Mismatch and
+        Full."""
+
+    async def sum(self, id: UUID, size_bytes: int) -> File:
+        """The file that an upload has become which is complete at this size. Raises NoUpload and WrongOffset."""
+
+    async def keep(self, id: UUID, file: File) -> None:
+        """Give the bytes their name, durably, beside the upload. To repeat it changes nothing. Raises NoUpload."""
+
+    async def drop(self, id: UUID) -> None:
+        """Forget the upload; a file that was made of it stays."""
+
+    def lying(self) -> AsyncIterator[tuple[UUID, Part]]:
+        """Every upload that is on its way."""
+
+
+class Files(Protocol):
+    """The port to files that have their names."""
+
+    async def size(self, sha256: str) -> int | None:
+        """None where there is no such file."""
+
+    def read(self, sha256: str, begin: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `begin` until before `end`. Raises FileNotFoundError at the first of them."""
+
+    async def remove(self, sha256: str) -> None:
+        """It need not be there."""

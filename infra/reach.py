@@ -30,6 +30,11 @@ def servers(home: Path | None) -> tuple[str, str]:
     return run["postgres"], run["nats"]
 
 
+def files(home: Path | None) -> str:
+    """The folder of the files; empty where there is none."""
+    return load().files if home is None else str(run_of(home).get("files", ""))
+
+
 def owner(home: Path | None) -> str:
     """The address of Postgres for the schema's owner."""
     if home is None:

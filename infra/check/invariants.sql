@@ -14,6 +14,9 @@ UNION ALL
 SELECT i.holder || ' ' || i.key FROM postcommit.idempotency AS i
 WHERE i.status BETWEEN 200 AND 299 AND i.location LIKE '/v1/accounts/%'
   AND NOT EXISTS (SELECT FROM postcommit.events AS e WHERE e.stream = 'account-' || substr(i.location, 14))
+-- name: every file that is held is known, and does not go
+SELECT h.stream || ' ' || h.sha256 FROM postcommit.holds AS h
+WHERE NOT EXISTS (SELECT FROM postcommit.files AS f WHERE f.sha256 = h.sha256 AND NOT f.going)
 -- name: every fact is in the ledger or has its duty in the outbox
 SELECT e.id FROM postcommit.events AS e
 WHERE NOT EXISTS (SELECT FROM postcommit.ledger AS l WHERE l.event = e.id)

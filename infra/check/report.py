@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from adapters.files.local import LocalFiles
 from adapters.postgres.database import Database
 from infra import asking, reach
 from infra.check.run import MOST, Finding, check
@@ -22,7 +23,7 @@ async def report(home: Path | None, as_json: bool) -> int:
     findings: list[Finding] = []
     stopped = None
     try:
-        await _gather(findings, postgres, nats)
+        await _gather(findings, postgres, nats, reach.files(home))
     except (Refused, Away) as error:
         stopped = error
     broken = sum(bool(finding.offenders) for finding in findings)
@@ -34,12 +35,12 @@ async def report(home: Path | None, as_json: bool) -> int:
     return 1 if broken else 0
 
 
-async def _gather(findings: list[Finding], postgres: str, nats: str) -> None:
+async def _gather(findings: list[Finding], postgres: str, nats: str, files: str) -> None:
     database = Database(postgres, 2, "postcommit check", statement_s=PATIENCE_S)
     try:
         with asking.postgres(postgres):
             await require(database)
-            async for finding in check(database, nats):
+            async for finding in check(database, nats, LocalFiles(Path(files)) if files else None):
                 findings.append(finding)
     finally:
         await database.close()

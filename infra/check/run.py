@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from adapters.postgres.database import Database
 from adapters.postgres.queries import PostgresQueries
+from domain.file import Files
 from infra import asking
-from infra.check import folds, stream
+from infra.check import folds, store, stream
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 MOST = 20  # offenders that are named
@@ -26,8 +27,8 @@ class Finding:
     more: bool = False
 
 
-async def check(database: Database, nats_url: str | None) -> AsyncIterator[Finding]:
-    """Every invariant in turn. Without an address of NATS the stream is not compared.
+async def check(database: Database, nats_url: str | None, files: Files | None = None) -> AsyncIterator[Finding]:
+    """Every invariant in turn. Without an address of NATS the stream is not compared, without a store no file is.
 
     Raises Away or Refused where NATS cannot be asked, and what the database raises."""
     for name, query in queries():
@@ -37,10 +38,14 @@ async def check(database: Database, nats_url: str | None) -> AsyncIterator[Findi
     yield _finding("row = fold of its stream", await _first(folds.rows_differing_from_their_streams(database)))
     yield _finding("key = fold of its stream", await _first(folds.keys_differing_from_their_streams(database)))
     yield _finding("audit = fold of the log", await _first(folds.audit_differing_from_the_log(database)))
-    figures = folds.reader_differing_from_the_log(database, "analytics")
-    yield _finding("analytics = fold of the log", await _first(figures))
+    for reader in ("analytics", "files"):
+        differing = folds.reader_differing_from_the_log(database, reader)
+        yield _finding(f"{reader} = fold of the log", await _first(differing))
     found = await PostgresQueries(database).balance()
     yield Finding("the balance has difference 0", [] if found.difference == 0 else [str(found)])
+    if files is not None:
+        missing = store.files_missing_from_the_store(database, files)
+        yield _finding("the store has every file that is held", await _first(missing))
     if nats_url:
         yield _finding("the stream = the ledger", await _stream(database, nats_url))
 

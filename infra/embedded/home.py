@@ -125,6 +125,7 @@ def write_run(home: Home, pids: Mapping[str, list[int]], metrics: Mapping[str, l
         "nats_admin": home.nats("admin"),
         "mail": home.smtp,
         "notices": home.warehouse,
+        "files": str(home.files),
         "metrics": metrics,
         "keys": home.secrets["keys"],
         "pids": pids,

@@ -19,6 +19,7 @@ import nats
 from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
+from adapters.files.local import LocalFiles
 from adapters.postgres.database import Database, Unavailable
 from infra.check.run import Finding, check
 from infra.exits import Away
@@ -117,7 +118,8 @@ class Running:
         """What `postcommit check` finds broken."""
         database = Database(self.told["postgres"], 2, "postcommit check")
         try:
-            return [one async for one in check(database, self.told["nats"]) if one.offenders]
+            files = LocalFiles(self.home / "files")
+            return [one async for one in check(database, self.told["nats"], files) if one.offenders]
         finally:
             await database.close()
 

@@ -166,6 +166,10 @@ DAMAGES = {
         "UPDATE postcommit.analytics SET value = value + 1 WHERE per = 'hour' AND figure = 'complete'",
         {"analytics = fold of the log"},
     ),
+    "a file is held that nobody has": (
+        f"INSERT INTO postcommit.holds SELECT {STREAM}, repeat('ab', 32)",
+        {"every file that is held is known, and does not go", "files = fold of the log"},
+    ),
     "a count is wrong": (
         "UPDATE postcommit.balance SET count = count + 1 WHERE name = 'accepted'",
         {"the balance has difference 0"},

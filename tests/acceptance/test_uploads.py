@@ -52,6 +52,11 @@ async def test_tuspy_uploads_though_the_api_is_killed_again_and_again(tmp_path: 
         async with service.client("client") as http:
             shown = (await http.get(str(uploader.url))).json()
         assert (shown["status"], shown["filename"], shown["filetype"]) == ("finished", "film.mp4", "video/mp4")
+        await service.sound(60)
+        next((service.home / "files/files").glob("*/*")).unlink()
+        broken = {one.name: one.offenders for one in await service.findings()}
+        assert list(broken) == ["the store has every file that is held"]
+        assert shown["sha256"] in broken["the store has every file that is held"][0]
 
 
 @pytest.mark.parametrize("size_mib", [256, pytest.param(3 * 1024, marks=[pytest.mark.long, pytest.mark.timeout(900)])])

@@ -55,12 +55,26 @@ class Full(Exception):
     """There is no room left. What has arrived stays."""
 
 
+class TooMuch(Exception):
+    """A write with a checksum has more bytes than this store can verify at once."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"With a checksum one write has at most {most_bytes} bytes here.")
+        self.most_bytes = most_bytes
+
+
+class Away(Exception):
+    """The store does not answer, or refuses; the message says what it said."""
+
+
 class NoUpload(Exception):
     """Nothing is kept under this id: it never was, or it has become a file, or was dropped."""
 
 
 class Uploads(Protocol):
-    """The port to bytes that are on their way in. Several processes may write to the same store."""
+    """The port to bytes that are on their way in. Several processes may write to the same store.
+
+    Whatever is asked of it or of Files raises Away where the store does not answer."""
 
     async def begin(self, id: UUID) -> None:
         """Make room for an upload; one that is there stays as it is. Raises Full."""
@@ -71,8 +85,8 @@ class Uploads(Protocol):
     async def write(self, id: UUID, offset: int, chunks: AsyncIterator[bytes], checksum: Checksum | None) -> int:
         """Add the bytes behind `offset`, and answer how many there are then, durably.
 
-        What came before `chunks` raised stays, where there is no checksum. Raises NoUpload, WrongOffset, Mismatch and
-        Full."""
+        What came before `chunks` raised stays, where there is no checksum. Raises NoUpload, WrongOffset, Mismatch,
+        TooMuch and Full."""
 
     async def sum(self, id: UUID, size_bytes: int) -> File:
         """The file that an upload has become which is complete at this size. Raises NoUpload and WrongOffset."""

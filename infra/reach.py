@@ -31,7 +31,7 @@ def servers(home: Path | None) -> tuple[str, str]:
 
 
 def files(home: Path | None) -> str:
-    """The folder of the files; empty where there is none."""
+    """The store of the files; empty where there is none."""
     return load().files if home is None else str(run_of(home).get("files", ""))
 
 

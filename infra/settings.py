@@ -78,7 +78,7 @@ class Settings:
     webhook_secret: str = ""  # "whsec_" and base64: signs every notice
     webhook_private: bool = False  # whether notices may go to private networks, and by http
     notices_dir: str = ""  # embedded mode only: where the webhook sink writes, so that GET /v1/notices can read it
-    files: str = ""  # the folder of uploads and files, which API and relay share; empty: no uploads
+    files: str = ""  # of uploads: a folder that API and relay share, or s3://bucket/prefix; empty: no uploads
     upload_most_bytes: int = 20 * 1024**3  # of one upload
     upload_most_bytes_a_day: int = 100 * 1024**3  # that one key may announce within 24 hours
     upload_patience_s: float = 86_400.0  # an upload expires when no byte came for so long

@@ -32,6 +32,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
 
 
 @pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a service that speaks S3."""
+    from tests.objects import s3_server  # it takes a second to load
+
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers | Elsewhere]:
     """Postgres and NATS, as tests/servers.py chooses them; the database `postcommit` has the schema and is a template
     only."""

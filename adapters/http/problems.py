@@ -16,6 +16,7 @@ from litestar.exceptions import (
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from adapters.http.origin import request_id
+from domain.file import Away
 from domain.log import Conflict, Overloaded, Underway
 
 logger = structlog.get_logger()
@@ -53,6 +54,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {  # slug -> status, title
     "overloaded": (503, "Too much waits to be written"),
     "unavailable": (503, "The database does not answer"),
     "not-yet": (503, "The reader is not there yet"),
+    "store-away": (503, "The store of files does not answer"),
     "no-room": (507, "There is no room left to store this"),
 }
 HEADERS: dict[str, dict[str, str]] = {
@@ -61,11 +63,13 @@ HEADERS: dict[str, dict[str, str]] = {
     "unavailable": {"Retry-After": "1"},
     "underway": {"Retry-After": "1"},
     "not-yet": {"Retry-After": "1"},
+    "store-away": {"Retry-After": "1"},
 }
 CAUSES: dict[type[Exception], str] = {
     Overloaded: "overloaded",
     Conflict: "conflict",
     Underway: "underway",
+    Away: "store-away",
     RequestEntityTooLarge: "too-large",
     NotFoundException: "not-found",
     MethodNotAllowedException: "method-not-allowed",
@@ -79,6 +83,7 @@ DETAILS: dict[str, str] = {
     "underway": "Nothing of this was written. Repeat it with the same key to get the first answer.",
     "overloaded": "Nothing of this was written. Try again in a moment.",
     "unavailable": "Try again in a moment.",
+    "store-away": "What has arrived is kept. Try again in a moment.",
     "no-room": "What has arrived is kept. Go on with it when there is room again.",
 }
 UNKNOWN = "It is not known whether this was written. To repeat it with the same Idempotency-Key is safe."
@@ -129,6 +134,8 @@ def _problem(request: Request[Any, Any, Any], error: Exception, causes: Mapping[
     if slug == "unavailable":
         logger.warning("http.unavailable", path=request.url.path, error=str(error) or type(error).__name__)
         return Problem(slug, DETAILS[slug] if request.method in ("GET", "HEAD") else UNKNOWN)
+    if slug == "store-away":
+        logger.warning("http.store_away", path=request.url.path, error=str(error))
     headers = error.headers if isinstance(error, HTTPException) else None
     return Problem(slug, DETAILS.get(slug) or _detail(error), headers=headers)
 

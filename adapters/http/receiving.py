@@ -16,7 +16,7 @@ from adapters.http.service import Intake
 from adapters.http.things import read
 from adapters.http.write import decide, write
 from domain import compose, upload
-from domain.file import Checksum, Full, Mismatch, NoUpload, Part, WrongOffset
+from domain.file import Checksum, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
 from domain.log import Answer, Recorded
 from domain.upload import Begun, Given, Status, Upload
 
@@ -60,6 +60,8 @@ async def stored(storing: Awaitable[T]) -> T:
     except Mismatch as error:
         detail = "The bytes of this request do not sum up to Upload-Checksum; they were dropped."
         raise Problem("wrong-checksum", detail) from error
+    except TooMuch as error:
+        raise Problem("too-large", str(error), headers=TO_CLOSE) from error
     except Full as error:
         raise Problem("no-room", DETAILS["no-room"], headers=TO_CLOSE) from error
     except NoUpload as error:

@@ -93,7 +93,8 @@ SHOWN = {
 }
 WRITTEN = SHOWN | {"tasks": [], "events": [examples.EVENT_ID]}
 SPOKEN = ["Tus-Resumable"]
-REFUSED = ["other-tus", "gone", "wrong-checksum", "wrong-offset", "no-room", "too-slow"]
+AWAY = ["other-tus", "gone", "store-away"]
+REFUSED = [*AWAY, "wrong-checksum", "wrong-offset", "no-room", "too-slow"]
 FOLLOW = dict.fromkeys(("see_upload", "ask_upload", "send_upload", "end_upload"), "$response.body#/id")
 BEGIN = described(
     "begin_upload",
@@ -104,15 +105,18 @@ BEGIN = described(
     problems=["over-quota", *REFUSED],
 )
 LIST = described(
-    "list_uploads", "Uploads", {200: Reply(UploadPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])}
+    "list_uploads",
+    "Uploads",
+    {200: Reply(UploadPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])},
+    problems=["store-away"],
 )
-SEE = described("see_upload", "Uploads", {200: Reply(UploadShown, SHOWN)})
+SEE = described("see_upload", "Uploads", {200: Reply(UploadShown, SHOWN)}, problems=["store-away"])
 ASK = described(
     "ask_upload",
     "Uploads",
     {200: Reply(None, None, [*SPOKEN, "Upload-Offset", "Upload-Length", "Cache-Control"], ["Upload-Expires"])},
     takes=["Tus-Resumable!"],
-    problems=["other-tus", "gone", "wrong-checksum"],
+    problems=[*AWAY, "wrong-checksum"],
 )
 SEND = described(
     "send_upload",
@@ -127,7 +131,7 @@ END = described(
     "Uploads",
     {204: Reply(None, None, SPOKEN)},
     takes=["Tus-Resumable!"],
-    problems=["other-tus", "gone", "conflict"],
+    problems=[*AWAY, "conflict"],
 )
 CONTENT = described(
     "see_upload_content",
@@ -137,7 +141,7 @@ CONTENT = described(
         206: Reply(str, "some", [*CONTENT_HEADERS, "Content-Range"], media_type="application/octet-stream"),
     },
     takes=["Range", "If-Range", "If-None-Match"],
-    problems=["gone", "conflict", "no-such-range"],
+    problems=["gone", "conflict", "no-such-range", "store-away", "wrong-checksum"],
 )
 
 

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.files.local import LocalFiles
 from adapters.postgres.database import Database
 from infra import asking, reach
 from infra.check.run import MOST, Finding, check
 from infra.exits import Away, Refused
 from infra.migrate import require
+from infra.store import files_at
 
 PATIENCE_S = 3_600  # an invariant is asked of the whole log
 
@@ -40,7 +40,7 @@ async def _gather(findings: list[Finding], postgres: str, nats: str, files: str)
     try:
         with asking.postgres(postgres):
             await require(database)
-            async for finding in check(database, nats, LocalFiles(Path(files)) if files else None):
+            async for finding in check(database, nats, files_at(files) if files else None):
                 findings.append(finding)
     finally:
         await database.close()

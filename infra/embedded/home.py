@@ -42,8 +42,9 @@ class Home:
         return self.path / "mail"
 
     @property
-    def files(self) -> Path:
-        return self.path / "files"
+    def files(self) -> str:
+        """The store of files: a folder of this one, unless the environment names another."""
+        return os.environ.get("POSTCOMMIT_FILES", str(self.path / "files"))
 
     @property
     def notices(self) -> Path:
@@ -125,7 +126,7 @@ def write_run(home: Home, pids: Mapping[str, list[int]], metrics: Mapping[str, l
         "nats_admin": home.nats("admin"),
         "mail": home.smtp,
         "notices": home.warehouse,
-        "files": str(home.files),
+        "files": home.files,
         "metrics": metrics,
         "keys": home.secrets["keys"],
         "pids": pids,

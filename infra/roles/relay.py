@@ -28,6 +28,7 @@ from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.mirror import MirroredLedger
 from adapters.postgres.tasks import PostgresTasks
+from domain.file import Away
 from domain.mirror import MOST_LINES, Line, Mirror, NotLeading
 from infra import metrics
 from infra.app import KINDS, QUEUES
@@ -245,7 +246,7 @@ class Relay:
 
     def _sweep(self, store: Store) -> Sweep:
         log = PostgresLog(self.database, self.settings.backlog)
-        return Sweep(store, log, self.database, self.clock, self.written.set, TRANSIENT)
+        return Sweep(store, log, self.database, self.clock, self.written.set, (*TRANSIENT, Away))
 
     async def _heard(self, ledger: MirroredLedger) -> Heard | None:
         """How far each queue's consumer has delivered, where the stream begins; None while NATS is away."""

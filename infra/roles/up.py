@@ -160,7 +160,7 @@ def _environment(home: Home, role: Role, port: int, owner: bool) -> dict[str, st
         "POSTCOMMIT_SMTP": home.smtp,
         "POSTCOMMIT_MAIL_DIR": str(home.mail),
         "POSTCOMMIT_NOTICES_DIR": str(home.notices),
-        "POSTCOMMIT_FILES": given.get("POSTCOMMIT_FILES", str(home.files)),
+        "POSTCOMMIT_FILES": home.files,
         "POSTCOMMIT_WEBHOOK_URL": given.get("POSTCOMMIT_WEBHOOK_URL", home.warehouse),
         "POSTCOMMIT_WEBHOOK_SECRET": given.get("POSTCOMMIT_WEBHOOK_SECRET", home.secrets["webhook"]["warehouse"]),
         "POSTCOMMIT_WEBHOOK_PRIVATE": given.get("POSTCOMMIT_WEBHOOK_PRIVATE", "true"),  # the sink is on this machine

@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,8 @@ import httpx
 import pytest
 from tusclient.client import TusClient
 
-from tests.acceptance.running import Running, up
+from tests.acceptance.running import QUICK, ROOT, Running, up
+from tests.objects import KEYS, new_bucket
 from tests.waiting import until
 
 MIB = 1024 * 1024
@@ -30,6 +34,25 @@ async def test_an_upload_goes_on_where_it_was_when_the_api_is_killed_in_the_mids
         assert all(at >= len(data) * cut - 2 * MIB for at, cut in zip(resumed, CUTS, strict=True)), resumed
         await _same(service, where, data)
         await service.sound(60)
+
+
+async def test_an_upload_into_a_bucket_goes_on_where_it_was(tmp_path: Path, s3: str) -> None:
+    data = os.urandom(48 * MIB)
+    store = {"POSTCOMMIT_FILES": f"s3://{new_bucket(s3)}/files", "AWS_ENDPOINT_URL": s3}
+    with up(tmp_path, environ=QUICK | KEYS | store) as service:
+        where = await _begun(service, data)
+        sending = asyncio.create_task(_sent(service, where, data[: 24 * MIB], 0, open=True))
+        while await _offset(service, where) < 16 * MIB:
+            await asyncio.sleep(0.05)
+        await service.killed("api")
+        sending.cancel()
+        await asyncio.wait([sending])
+        offset = await _offset(service, where)
+        assert offset >= 16 * MIB
+        assert await _sent(service, where, data, offset) == len(data)
+        await _same(service, where, data)
+        told = await asyncio.to_thread(_check, tmp_path, store)
+        assert told["the store has every file that is held"] == []
 
 
 async def test_tuspy_uploads_though_the_api_is_killed_again_and_again(tmp_path: Path) -> None:
@@ -149,6 +172,12 @@ async def _offset(service: Running, where: str) -> int:
 async def _same(service: Running, where: str, data: bytes) -> None:
     async with service.client("client", 60) as http:
         assert (await http.get(f"{where}/content")).content == data
+
+
+def _check(home: Path, store: dict[str, str]) -> dict[str, list[str]]:
+    argv = [sys.executable, "-m", "infra.cli", "check", "--home", str(home), "--json"]
+    told = subprocess.run(argv, cwd=ROOT, env=os.environ | KEYS | store, stdout=subprocess.PIPE, check=True)
+    return dict(json.loads(told.stdout)["invariants"])
 
 
 def _key(service: Running) -> str:

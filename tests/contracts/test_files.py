@@ -4,14 +4,19 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from obstore.store import S3Store
 
+from adapters.files import local, objects
 from adapters.files.local import LocalFiles, LocalUploads
-from domain.file import Checksum, File, Files, Full, Mismatch, NoUpload, Uploads, WrongOffset
+from adapters.files.objects import ObjectFiles, ObjectUploads
+from domain.file import Away, Checksum, File, Files, Full, Mismatch, NoUpload, TooMuch, Uploads, WrongOffset
 from infra.clock import new_id
+from tests.objects import bucket
 
 MIB = 1024 * 1024
 DATA = bytes(range(256)) * 16_384  # 4 MiB
@@ -22,6 +27,7 @@ class Stores:
     uploads: Uploads
     again: Uploads  # the same store, seen by another process
     files: Files
+    piece: int  # bytes that it gathers before it writes
 
     async def begun(self, *chunks: bytes) -> UUID:
         id = new_id()
@@ -39,9 +45,12 @@ class Stores:
         return b"".join([chunk async for chunk in self.files.read(file.sha256, begin, end)])
 
 
-@pytest.fixture(params=["local"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
-    return Stores(LocalUploads(tmp_path), LocalUploads(tmp_path), LocalFiles(tmp_path))
+@pytest.fixture(params=["local", "objects"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    if request.param == "local":
+        return Stores(LocalUploads(tmp_path), LocalUploads(tmp_path), LocalFiles(tmp_path), local.PIECE)
+    store = bucket(request.getfixturevalue("s3"))
+    return Stores(ObjectUploads(store), ObjectUploads(store), ObjectFiles(store), objects.PIECE)
 
 
 async def sent(chunks: Iterable[bytes], then: BaseException | None = None) -> AsyncIterator[bytes]:
@@ -99,21 +108,21 @@ async def test_it_goes_on_only_where_it_ended(stores: Stores) -> None:
 
 
 async def test_a_writer_that_hangs_is_overtaken_and_spoils_nothing(stores: Stores) -> None:
-    id, go_on = await stores.begun(), asyncio.Event()
+    id, go_on, data = await stores.begun(), asyncio.Event(), DATA * 4
 
     async def hanging() -> AsyncIterator[bytes]:
-        yield DATA[:MIB]
+        yield data[: stores.piece]
         await go_on.wait()
-        yield b"x" * MIB
+        yield b"x" * stores.piece
 
     old = asyncio.create_task(stores.uploads.write(id, 0, hanging(), None))
-    while await stores.arrived(id) < MIB:
+    while await stores.arrived(id) < stores.piece:
         await asyncio.sleep(0.001)
-    assert await stores.again.write(id, MIB, sent([DATA[MIB:]]), None) == len(DATA)
+    assert await stores.again.write(id, stores.piece, sent([data[stores.piece :]]), None) == len(data)
     go_on.set()
     with pytest.raises(WrongOffset):
         await old
-    assert (await stores.uploads.sum(id, len(DATA))).sha256 == hashlib.sha256(DATA).hexdigest()
+    assert (await stores.uploads.sum(id, len(data))).sha256 == hashlib.sha256(data).hexdigest()
 
 
 async def test_two_that_write_the_same_piece_write_it_once(stores: Stores) -> None:
@@ -148,9 +157,34 @@ async def test_what_is_not_verified_does_not_count_and_a_later_writer_replaces_i
     assert await stores.arrived(id) == 3
     assert await stores.again.write(id, 3, sent([b"two"]), None) == 6
     go_on.set()
-    with pytest.raises(WrongOffset):
+    with pytest.raises((WrongOffset, Mismatch)):
         await old
     assert await stores.arrived(id) == 6
+
+
+async def test_more_than_can_be_verified_at_once_is_refused_and_dropped(s3: str) -> None:
+    uploads, id = ObjectUploads(bucket(s3)), new_id()
+    await uploads.begin(id)
+    data = bytes(objects.MOST_CHECKED + 1)
+    with pytest.raises(TooMuch):
+        await uploads.write(id, 0, sent([data]), checksum(data))
+    part = await uploads.arrived(id)
+    assert part is not None and part.size_bytes == 0
+
+
+async def test_a_store_that_is_away_says_so() -> None:
+    nowhere = S3Store(
+        "bucket",
+        endpoint="http://127.0.0.1:1",
+        access_key_id="a",
+        secret_access_key="b",
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
+    )
+    with pytest.raises(Away):
+        await ObjectUploads(nowhere).begin(new_id())
+    with pytest.raises(Away):
+        await ObjectFiles(nowhere).size("0" * 64)
 
 
 async def test_an_incomplete_one_is_not_summed_up(stores: Stores) -> None:

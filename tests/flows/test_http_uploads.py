@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -11,11 +12,13 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient, Response
 
+from adapters.files.objects import ObjectFiles, ObjectUploads
 from adapters.http.service import Intake, Service
 from infra.clock import Clock
 from infra.roles.sweep import Sweep
 from infra.store import Store
 from tests.flows.conftest import Api, living
+from tests.objects import bucket
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
@@ -23,9 +26,18 @@ DATA = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-@pytest.fixture
-async def api(dsn: Callable[[str], str]) -> AsyncIterator[Api]:
-    async with living(dsn("postcommit"), limited(10**9)) as api:
+@pytest.fixture(params=["folder", "bucket"])
+async def api(request: pytest.FixtureRequest, dsn: Callable[[str], str]) -> AsyncIterator[Api]:
+    """Over both kinds of store."""
+    found = bucket(request.getfixturevalue("s3")) if request.param == "bucket" else None
+
+    def change(service: Service) -> Service:
+        changed = limited(10**9)(service)
+        if found is None or changed.intake is None:
+            return changed
+        return replace(changed, intake=replace(changed.intake, uploads=ObjectUploads(found), files=ObjectFiles(found)))
+
+    async with living(dsn("postcommit"), change) as api:
         yield api
 
 
@@ -230,11 +242,12 @@ async def test_one_that_lies_still_expires_and_its_bytes_go(api: Api) -> None:
 
 async def test_a_file_that_nothing_holds_is_removed_after_its_time_and_another_is_not(api: Api) -> None:
     client = api.by("client")
-    kept, given_up = await begun(client), await begun(client, 3)
+    data = os.urandom(100)
+    kept, given_up = await begun(client), await begun(client, 100)
     await patched(client, kept, 0, DATA)
-    await patched(client, given_up, 0, b"one")
+    await patched(client, given_up, 0, data)
     await client.delete(given_up, headers=TUS)
-    gone = hashlib.sha256(b"one").hexdigest()
+    gone = hashlib.sha256(data).hexdigest()
     sweeper = sweep(api)
     assert [await sweeper.collect() for _ in range(2)] == [0, 0], "Facts wait for their numbers."
     await api.number()
@@ -244,9 +257,9 @@ async def test_a_file_that_nothing_holds_is_removed_after_its_time_and_another_i
     assert await sweeper.collect() >= 1
     assert await store(api).files.size(gone) is None
     assert (await client.get(f"{kept}/content")).content == DATA
-    again = await begun(client, 3)
-    assert (await patched(client, again, 0, b"one")).status_code == 204
-    assert (await client.get(f"{again}/content")).content == b"one"
+    again = await begun(client, 100)
+    assert (await patched(client, again, 0, data)).status_code == 204
+    assert (await client.get(f"{again}/content")).content == data
 
 
 async def test_a_file_that_is_named_again_while_it_goes_comes_back(api: Api) -> None:

@@ -48,8 +48,7 @@ class Drive:
     number: int = 0  # of the task that was asked for last
 
     async def measure(self, *parts: str) -> list[Told]:
-        if parts != ("bulk",):  # to that it is all the same what waits
-            await self.contender.reset()
+        await self.contender.reset()
         self.records.unlink(missing_ok=True)  # now, as what was left open may have begun meanwhile
         await self.contender.open()
         try:

@@ -37,6 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "grace_s": (0, 3_600),
     "upload_most_bytes": (0, 10**15),
     "upload_most_bytes_a_day": (0, 10**18),
+    "upload_most_at_once": (1, 10**5),
     "upload_patience_s": (1, 10**9),
     "files_grace_s": (60, 10**9),
     "pool": (1, 1_000),
@@ -81,6 +82,7 @@ class Settings:
     files: str = ""  # of uploads: a folder that API and relay share, or s3://bucket/prefix; empty: no uploads
     upload_most_bytes: int = 20 * 1024**3  # of one upload
     upload_most_bytes_a_day: int = 100 * 1024**3  # that one key may announce within 24 hours
+    upload_most_at_once: int = 50  # requests with bytes of uploads in one API process; each holds some in memory
     upload_patience_s: float = 86_400.0  # an upload expires when no byte came for so long
     files_grace_s: float = 86_400.0  # a file that nothing holds any more is kept for so long
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed

@@ -66,6 +66,7 @@ ANSWERED: dict[str, Header] = {
     "Tus-Version": _header("The versions of tus that are spoken here.", "1.0.0"),
     "Upload-Expires": _header("When it is dropped if no byte comes until then.", "Thu, 31 Jan 2030 12:00:00 GMT"),
     "Upload-Length": _header("How many bytes the whole has.", "5000000", pattern=r"^[0-9]+$"),
+    "Upload-Metadata": _header("What is kept of it, as it was announced.", "purpose ZmlsZQ=="),
     "Upload-Offset": _header("How many bytes have arrived.", "0", pattern=r"^[0-9]+$"),
     "X-Accel-Buffering": _header("Proxies are to pass every frame on at once.", "no", const="no"),
     "X-Content-Type-Options": _header("The media type is what is said.", "nosniff", const="nosniff"),

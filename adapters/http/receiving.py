@@ -1,7 +1,8 @@
 """Bytes of an upload on their way from a request into the store, and what follows when the last of them is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -45,10 +46,23 @@ async def receive(
         detail = f"Behind {offset} there are {max(left, 0)} bytes to come, and this has more."
         raise Problem("too-large", detail, headers=TO_CLOSE)
     chunks = _chunks(request, left) if read else _nothing()
-    size_bytes = await stored(store.uploads.write(id, offset, chunks, checksum))
+    with _place(store, service.new_id()):
+        size_bytes = await stored(store.uploads.write(id, offset, chunks, checksum))
     if size_bytes == found.begun.size_bytes:
         await finish(request, id)
     return Part(size_bytes, service.now())
+
+
+@contextmanager
+def _place(store: Intake, one: UUID) -> Iterator[None]:
+    """One of those that bring bytes at once. Raises Problem where there are too many."""
+    if len(store.under_way) >= store.most_at_once:
+        raise Problem("overloaded", "Too many uploads are under way here. Try again in a moment.", headers=TO_CLOSE)
+    store.under_way.add(one)
+    try:
+        yield
+    finally:
+        store.under_way.discard(one)
 
 
 async def stored(storing: Awaitable[T]) -> T:

@@ -83,8 +83,10 @@ class Intake:
     touch: Callable[[File], Awaitable[None]]  # before a file gets its name, so that it is not removed meanwhile
     most_bytes: int  # of one upload
     most_bytes_a_day: int  # that one key may announce within 24 hours
+    most_at_once: int  # requests that bring bytes: each holds some of them in memory
     patience: timedelta  # an upload expires when no byte came for so long
     public: str  # the address of this API as others know it; empty: as the request says
+    under_way: set[UUID] = field(default_factory=set)  # requests that bring bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The headers of tus 1.0.0, the protocol of resumable uploads (https://tus.io/protocols/resumable-upload)."""
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from adapters.http.origin import header
 from adapters.http.problems import Problem, invalid
 from adapters.http.shape import flaws
 from domain.file import ALGORITHMS, Checksum
-from domain.upload import Given
+from domain.upload import Begun, Given
 
 VERSION = "1.0.0"
 RESUMABLE = {"Tus-Resumable": VERSION}
@@ -85,6 +85,12 @@ def metadata(text: str) -> Mapping[str, str]:
         except (NotBase64, ValueError):
             raise _wrong("Upload-Metadata", f"The value of {name!r} is not UTF-8 text as Base64") from None
     return found
+
+
+def metadata_of(begun: Begun) -> dict[str, str]:
+    """The header that tells what is kept of it."""
+    kept = {name: value for name in sorted(KNOWN) if (value := getattr(begun, name)) is not None}
+    return {"Upload-Metadata": ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in kept.items())}
 
 
 def number(request: Request[Any, Any, Any], name: str) -> int:

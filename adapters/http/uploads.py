@@ -99,7 +99,7 @@ FOLLOW = dict.fromkeys(("see_upload", "ask_upload", "send_upload", "end_upload")
 BEGIN = described(
     "begin_upload",
     "Uploads",
-    {201: Reply(UploadWritten, WRITTEN, ["Location", *SPOKEN, "Upload-Offset"], ["Upload-Expires"], FOLLOW)},
+    {201: Reply(UploadWritten, WRITTEN, ["Location", *SPOKEN], ["Upload-Offset", "Upload-Expires"], FOLLOW)},
     Body(str, {"nothing": ""}, optional=True, media_type=tus.BYTES),
     takes=["Tus-Resumable!", "Upload-Length!", "Upload-Metadata", "Upload-Checksum"],
     problems=["over-quota", *REFUSED],
@@ -114,7 +114,14 @@ SEE = described("see_upload", "Uploads", {200: Reply(UploadShown, SHOWN)}, probl
 ASK = described(
     "ask_upload",
     "Uploads",
-    {200: Reply(None, None, [*SPOKEN, "Upload-Offset", "Upload-Length", "Cache-Control"], ["Upload-Expires"])},
+    {
+        200: Reply(
+            None,
+            None,
+            [*SPOKEN, "Upload-Offset", "Upload-Length", "Upload-Metadata", "Cache-Control"],
+            ["Upload-Expires"],
+        )
+    },
     takes=["Tus-Resumable!"],
     problems=[*AWAY, "wrong-checksum"],
 )
@@ -160,9 +167,10 @@ async def list_uploads(request: Call, after: Text = None, limit: Limit = 50) -> 
     """Uploads, newest first, also those that have ended. A client sees its own."""
     found, following = await streams(request, "upload.begun", after, limited(limit))
     ids = [UUID(recorded[0].fact.stream.removeprefix("upload-")) for recorded in found]
-    parts = await asyncio.gather(*(intake(request).uploads.arrived(id) for id in ids))
-    pairs = zip(ids, map(folded, found), parts, strict=True)
-    return page([_shown(intake(request), id, one, part) for id, one, part in pairs], following, request)
+    store, pairs = intake(request), list(zip(ids, map(folded, found), strict=True))
+    open = [id for id, one in pairs if one.status is Status.OPEN]
+    parts = dict(zip(open, await asyncio.gather(*map(store.uploads.arrived, open)), strict=True))
+    return page([_shown(store, id, one, parts.get(id)) for id, one in pairs], following, request)
 
 
 @get("/v1/uploads/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE, http_method=["GET"])
@@ -184,6 +192,7 @@ async def ask_upload(request: Call, id: FromPath[str]) -> Response[bytes]:
         if found.status is Status.OPEN and part.size_bytes == found.begun.size_bytes:
             await finish(request, known)  # its last byte came, and then something failed
         more = {"Upload-Length": str(found.begun.size_bytes), "Cache-Control": "no-store"}
+        more |= tus.metadata_of(found.begun)
         return _told(request, found, part, 200, more)
 
 
@@ -243,7 +252,7 @@ async def _begin(request: Call) -> Response[bytes]:
     first = await write(service, entry, Answer(201, ENCODER.encode(body), where), _claim(request, given))
     if isinstance(first, Plain) and "Idempotency-Replayed" in first.headers:
         await store.uploads.drop(id)
-        return _spoken(first, {"Upload-Offset": "0"})
+        return _spoken(first, {})
     part = Part(0, now)
     if carried or given.size_bytes == 0:
         part = await receive(request, id, found, 0, checksum, read=carried)

@@ -117,6 +117,7 @@ def intake_of(settings: Settings, database: Database) -> Intake | None:
         touch=partial(files.touch, database),
         most_bytes=settings.upload_most_bytes,
         most_bytes_a_day=settings.upload_most_bytes_a_day,
+        most_at_once=settings.upload_most_at_once,
         patience=store.patience,
         public=settings.public_url.rstrip("/"),
     )

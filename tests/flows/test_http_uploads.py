@@ -77,6 +77,8 @@ async def test_it_is_announced_sent_in_pieces_and_becomes_a_file(api: Api) -> No
     assert asked.status_code == 200
     assert (asked.headers["Upload-Offset"], asked.headers["Upload-Length"]) == ("100000", str(len(DATA)))
     assert asked.headers["Cache-Control"] == "no-store" and "Upload-Expires" in asked.headers
+    kept = said(filename="Grüße.bin", filetype="application/x-thing", purpose="file", sha256=SHA256)
+    assert {"Upload-Metadata": asked.headers["Upload-Metadata"]} == kept
     early = await client.get(f"{where}/content")
     assert early.status_code == 409
     assert (await patched(client, where, 100_000, DATA[100_000:])).headers["Upload-Offset"] == str(len(DATA))
@@ -355,6 +357,19 @@ async def test_a_key_announces_so_many_bytes_within_a_day(api: Api) -> None:
         assert (late.status_code, late.json()["type"]) == (413, "/problems/over-quota"), (
             "Asked again at its first byte."
         )
+
+
+async def test_only_so_many_bring_bytes_at_once(api: Api) -> None:
+    client = api.by("client")
+    where = await begun(client)
+    others = {api.service.new_id() for _ in range(store(api).most_at_once)}
+    store(api).under_way.update(others)
+    refused = await patched(client, where, 0, DATA)
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+    assert refused.headers["Retry-After"] == "1"
+    store(api).under_way.discard(others.pop())
+    assert (await patched(client, where, 0, DATA)).status_code == 204
+    assert store(api).under_way == others
 
 
 async def test_an_idempotency_key_announces_once(api: Api) -> None:

@@ -50,13 +50,18 @@ async def content(
     if await files.size(file.sha256) != file.size_bytes:
         raise RuntimeError(f"The store has no file {file.sha256} of {file.size_bytes} bytes, which the log tells of.")
     told |= {"Content-Type": media_type or UNKNOWN, "Content-Security-Policy": "default-src 'none'; sandbox"}
-    name = quote(filename or file.sha256, safe="")
-    told |= {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    told |= {"Content-Disposition": _saved_as(filename or file.sha256)}
     begin, end = _wanted(request, tag, file.size_bytes)
     part = (begin, end) != (0, file.size_bytes)
     told |= {"Content-Length": str(end - begin)}
     told |= {"Content-Range": f"bytes {begin}-{end - 1}/{file.size_bytes}"} if part else {}
     return Streamed(files.read(file.sha256, begin, end), 206 if part else 200, told)
+
+
+def _saved_as(name: str) -> str:
+    """With the name twice (RFC 6266 4.3): as far as it is ASCII, and whole."""
+    plain = re.sub(r'[^ -~]|["\\%/]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _wanted(request: Call, tag: str, size_bytes: int) -> tuple[int, int]:

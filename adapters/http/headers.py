@@ -49,7 +49,9 @@ ANSWERED: dict[str, Header] = {
     "Allow": _header("The methods of this address.", "GET, HEAD, OPTIONS"),
     "Cache-Control": _header("For how long it may be kept.", "no-store"),
     "Connection": _header("What is still on its way is not read.", "close", const="close"),
-    "Content-Disposition": _header("The name to save it under.", "attachment; filename*=UTF-8''film.mp4"),
+    "Content-Disposition": _header(
+        "The name to save it under.", "attachment; filename=\"film.mp4\"; filename*=UTF-8''film.mp4"
+    ),
     "Content-Range": _header("Which part this is, and of how much.", "bytes 0-99/5000000"),
     "Content-Security-Policy": _header("The page loads nothing from anywhere.", "default-src 'none'"),
     "ETag": _header("Changes with everything that changes in the thing.", '"3"', pattern=r'^"[^"]*"$'),

@@ -19,7 +19,9 @@ class Plain(Response[bytes]):
         return self._send
 
     async def _send(self, scope: Any, _: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
-        told = {"content-type": self.media_type, "content-length": str(len(self.content)), **self.headers}
+        told = dict(self.headers)
+        if self.status_code != 204:  # that has no body, nor says how long it is (RFC 9110 8.6)
+            told = {"content-type": self.media_type, "content-length": str(len(self.content))} | told
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else self.content

@@ -47,7 +47,7 @@ async def test_analytics_are_rebuilt_while_the_load_goes_on(service: Running, si
         assert named["key"]["begins_at"] == "2026-03-02T00:00:00+00:00" and named["key"]["label"] == "probe"
 
         await killed_in_the_middle(service)
-        for name in ("analytics", "audit", "balance"):
+        for name in ("analytics", "audit", "balance", "files"):
             assert (await command(service, "rebuild", name, "--json"))[1]["differences"] == 0, name
         assert len(sent) > 0, "the load went on"
     await until_told(lambda: reached(service, "analytics"), 60)
@@ -60,18 +60,18 @@ async def test_the_readers_are_listed(service: Running) -> None:
     await until_told(lambda: reached(service, "analytics"), 60)
     _, told = await command(service, "list", "--json")
     readers = {one["name"]: one for one in told["items"]}
-    assert set(readers) == {"analytics", "audit", "balance", "release"}
+    assert set(readers) == {"analytics", "audit", "balance", "files", "release"}
     assert readers["balance"]["rows"] == 4 and readers["release"]["rows"] is None
     assert readers["audit"]["rows"] == readers["audit"]["position"] > 0
     shown = await asyncio.to_thread(ran, service, "list")
-    assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 5)
+    assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 6)
 
 
 @pytest.mark.parametrize(
     ("name", "code", "says"),
     [
         ("release", 78, "The reader release is no fold of the log: it writes facts, and those stand for ever.\n"),
-        ("sales", 3, "There is no reader 'sales'; there are audit, balance, analytics.\n"),
+        ("sales", 3, "There is no reader 'sales'; there are audit, balance, analytics, files.\n"),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(service: Running, name: str, code: int, says: str) -> None:

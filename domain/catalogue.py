@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, item, key, order, rebuild, task, upload
+from domain import account, consumer, item, key, order, rebuild, task, upload, video
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -41,6 +41,13 @@ TYPES: dict[str, type[Event]] = {
     "upload.rejected": upload.Rejected,
     "upload.expired": upload.Expired,
     "upload.terminated": upload.Terminated,
+    "video.created": video.Created,
+    "video.planned": video.Planned,
+    "video.rendition_ready": video.RenditionReady,
+    "video.stills_ready": video.StillsReady,
+    "video.completed": video.Completed,
+    "video.deleted": video.Deleted,
+    "video.removed": video.Removed,
 }
 VERSIONS = {"task.progressed": 2}
 NAMES = {kind: name for name, kind in TYPES.items()}

@@ -1,7 +1,9 @@
 """Files: named by what is in them. What has a name is whole, and never changes."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -13,6 +15,13 @@ Sha256 = Annotated[
     str,
     msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="a SHA-256 as 64 hexadecimal digits in small letters"),
 ]
+
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_sha256(value: object) -> bool:
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None
 
 
 class File(Record, frozen=True):
@@ -36,6 +45,7 @@ class Checksum(Value, frozen=True):
     digest: bytes
 
 
+NO_ROOM = (ENOSPC, EDQUOT, EFBIG)  # what a system says where it is Full
 ALGORITHMS = ("sha256", "sha1", "md5")  # tus 1.0 demands SHA-1
 
 
@@ -112,3 +122,11 @@ class Files(Protocol):
 
     async def remove(self, sha256: str) -> None:
         """It need not be there."""
+
+    async def put(self, path: str, file: File) -> None:
+        """Give what lies at this path its name, durably; nobody writes to it any more. To repeat it changes nothing.
+        Raises Full."""
+
+    async def fetch(self, sha256: str, path: str) -> None:
+        """Put the file at the path, where nothing is. It may be the kept one under a second name: nobody writes to it.
+        Raises FileNotFoundError and Full."""

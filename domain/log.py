@@ -5,12 +5,20 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain import account, consumer, item, key, order, rebuild, task, upload
+from domain import account, consumer, item, key, order, rebuild, task, upload, video
 from domain.record import Record, Value
 from domain.task import Task
 
 Event = (
-    task.Event | account.Event | consumer.Event | item.Event | key.Event | order.Event | rebuild.Event | upload.Event
+    task.Event
+    | account.Event
+    | consumer.Event
+    | item.Event
+    | key.Event
+    | order.Event
+    | rebuild.Event
+    | upload.Event
+    | video.Event
 )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain import account, analytics, confirmation, email, order, warehouse
+from domain import account, analytics, confirmation, email, order, transcoding, video, warehouse
 from domain.log import Fact
 from domain.record import derived_id
 
@@ -26,6 +26,12 @@ def follow(fact: Fact) -> list[Follow]:
         case order.Confirmed():
             kinds = (confirmation.KIND.name, warehouse.KIND.name, analytics.KIND.name)
             return _chain(fact, kinds, {"order": _thing(fact)})
+        case video.Created():
+            return [_task(fact, transcoding.PROBE.name, {"video": _thing(fact)})]
+        case video.Planned():
+            return _film(fact, fact.event)
+        case video.Deleted():
+            return [_task(fact, transcoding.REMOVE.name, {"video": _thing(fact)})]
         case _:
             return []
 
@@ -40,6 +46,29 @@ def _chain(fact: Fact, kinds: tuple[str, ...], request: dict[str, object]) -> li
     for kind in kinds:
         chain.append(_task(fact, kind, request, *chain[-1:]))
     return chain
+
+
+def _film(fact: Fact, planned: video.Planned) -> list[Follow]:
+    """The pieces of one rendition after another, so that the smallest can be played first; the sound before them."""
+    of_video: dict[str, object] = {"video": _thing(fact)}
+    left = video.still_to_make(planned)
+    sound = [_task(fact, transcoding.SOUND.name, of_video)] if left and planned.found.audio_codec else []
+    found = list(sound)
+    for rendition in left:
+        of_rendition = of_video | {"rendition": rendition.name}
+        pieces = [
+            _numbered(fact, transcoding.SEGMENT.name, of_rendition | {"piece": number})
+            for number in range(len(planned.pieces))
+        ]
+        found += [*pieces, _numbered(fact, transcoding.PACKAGE.name, of_rendition, *pieces, *sound)]
+    stills = [] if planned.reused_stills else [_task(fact, transcoding.STILLS.name, of_video)]
+    return [*found[:1], *stills, *found[1:]]
+
+
+def _numbered(fact: Fact, kind: str, request: dict[str, object], *needs: Follow) -> Follow:
+    """One of several of this kind: its request tells them apart."""
+    name = " ".join([kind, *(str(value) for key, value in request.items() if key != "video")])
+    return Follow(derived_id(fact.id, name), kind, request, tuple(need.id for need in needs))
 
 
 def _thing(fact: Fact) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, assert_never
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
 from domain.file import File, Sha256
 from domain.item import LINE
-from domain.record import Personal, Record
+from domain.record import Personal, Record, derived_id
 
 Filename = Annotated[
     str, msgspec.Meta(pattern=LINE, max_length=255, description="1 to 255 characters, not only spaces, on one line")
@@ -28,6 +29,12 @@ class Purpose(StrEnum):
     """What follows when it has arrived."""
 
     FILE = "file"  # it is kept, and can be downloaded
+    VIDEO = "video"  # it is made into what can be played
+
+
+def video_of(upload: UUID) -> UUID:
+    """The video that an upload becomes."""
+    return derived_id(upload, "video")
 
 
 class Status(StrEnum):

@@ -3,22 +3,33 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from adapters.postgres.database import Database
+from adapters.postgres.log import PostgresLog
+from adapters.postgres.tasks import PostgresTasks
 from adapters.tools.smtp import domain_of, smtp
 from adapters.tools.webhook import Post, webhook
 from adapters.workers.analytics_record import analytics_record
 from adapters.workers.email_order_confirmation import email_order_confirmation
 from adapters.workers.email_welcome import email_welcome
+from adapters.workers.films import Studio
 from adapters.workers.letter import Letters
 from adapters.workers.probe import probe
+from adapters.workers.video_package import video_package
+from adapters.workers.video_probe import video_probe
+from adapters.workers.video_remove import video_remove
+from adapters.workers.video_segment import video_segment
+from adapters.workers.video_sound import video_sound
+from adapters.workers.video_stills import video_stills
 from adapters.workers.warehouse_notify import warehouse_notify
-from domain import analytics, confirmation, email, warehouse
+from domain import analytics, confirmation, email, transcoding, warehouse
 from domain.job import Work, Worker
 from domain.kind import AnyKind
-from domain.log import Log
 from domain.probe import KIND as PROBE
 from infra.clock import Clock
+from infra.films import Films
 from infra.settings import Settings
 from infra.stories import Stories
+from infra.studio import studio_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Tools:
     letters: Letters
     post: Post
     warehouse: str  # the address of the warehouse
+    studio: Studio
 
 
 WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
@@ -37,18 +49,26 @@ WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
     (confirmation.KIND, lambda tools: email_order_confirmation(tools.stories.order, tools.letters)),
     (warehouse.KIND, lambda tools: warehouse_notify(tools.stories.order, tools.post, tools.warehouse)),
     (analytics.KIND, lambda tools: analytics_record(tools.stories.record)),
+    (transcoding.PROBE, lambda tools: video_probe(tools.studio)),
+    (transcoding.SEGMENT, lambda tools: video_segment(tools.studio)),
+    (transcoding.SOUND, lambda tools: video_sound(tools.studio)),
+    (transcoding.PACKAGE, lambda tools: video_package(tools.studio)),
+    (transcoding.STILLS, lambda tools: video_stills(tools.studio)),
+    (transcoding.REMOVE, lambda tools: video_remove(tools.studio.films)),
 )
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
 QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
 
 
-def workers(settings: Settings, log: Log) -> dict[str, Worker]:
-    """Every kind's worker, with its tools in its hands."""
+def workers(settings: Settings, database: Database) -> dict[str, Worker]:
+    """Every kind's worker, with its tools in its hands. Raises Refused."""
+    log, tasks = PostgresLog(database), PostgresTasks(database)
     stories, send = Stories(log, Clock()), smtp(settings.smtp, settings.mail_from)
     tools = Tools(
         stories=stories,
         letters=Letters(stories.account, send, domain_of(settings.mail_from)),
         post=webhook(settings.webhook_secret, settings.webhook_private),
         warehouse=settings.webhook_url,
+        studio=studio_of(settings, database, Films(log, tasks, Clock(), KINDS)),
     )
     return {kind.name: Worker(kind, work(tools)) for kind, work in WORKERS}

@@ -40,6 +40,8 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "upload_most_at_once": (1, 10**5),
     "upload_patience_s": (1, 10**9),
     "files_grace_s": (60, 10**9),
+    "media_slots": (0, 1_000),
+    "media_threads": (1, 64),
     "pool": (1, 1_000),
     "backlog": (1, 10**7),
     "refill": (1, 10**9),
@@ -48,6 +50,7 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 SECRETS = frozenset({"webhook_secret", "key"})
 SIGNING = re.compile(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}")
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 LEVELS = ("critical", "error", "warning", "info", "debug")
 FILE = "POSTCOMMIT_CONFIG"
 BEATS = 0.3  # of a lease: two may be missed
@@ -85,6 +88,11 @@ class Settings:
     upload_most_at_once: int = 50  # requests with bytes of uploads in one API process; each holds some in memory
     upload_patience_s: float = 86_400.0  # an upload expires when no byte came for so long
     files_grace_s: float = 86_400.0  # a file that nothing holds any more is kept for so long
+    scratch: str = ""  # a folder in which workers work on files; empty: one in the folder for temporary files
+    media_slots: int = 0  # tasks of the queue media that one worker runs at once; 0: as many as there are processors
+    media_threads: int = 2  # of one ffmpeg
+    video_sides: tuple[str, ...] = ("360", "720", "1080")  # of the renditions: the shorter side in pixels
+    video_preset: str = "veryfast"  # of the encoder x264: from ultrafast to veryslow
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     queues: tuple[str, ...] = ()  # of a worker; empty means every queue
     slots: int = 16  # tasks that one worker process runs at once
@@ -194,6 +202,7 @@ def _require_usable(settings: Settings) -> None:
             f"and it is {settings.heartbeat_s}."
         )
     _require_webhook(settings)
+    _require_video(settings)
     if not settings.key.isascii() or not settings.key.isprintable():
         raise BadSetting("The setting key should be printable ASCII, as `postcommit keys create` tells it.")
     if settings.log_level.lower() not in LEVELS:
@@ -207,6 +216,16 @@ def _require_webhook(settings: Settings) -> None:
         raise BadSetting(f"The setting webhook_url cannot be {mask(settings.webhook_url)!r}: {wrong}.")
     if settings.webhook_url and not SIGNING.fullmatch(settings.webhook_secret):
         raise BadSetting("The setting webhook_secret should be whsec_ and 24 to 64 bytes as base64.")
+
+
+def _require_video(settings: Settings) -> None:
+    if not all(side.isdecimal() and 2 <= int(side) <= 4_320 for side in settings.video_sides or ("",)):
+        shown = ",".join(settings.video_sides)
+        raise BadSetting(f"The setting video_sides should be numbers of pixels from 2 to 4320, and it is {shown!r}.")
+    if settings.video_preset not in PRESETS:
+        raise BadSetting(
+            f"The setting video_preset should be one of {', '.join(PRESETS)}, and it is {settings.video_preset!r}."
+        )
 
 
 def _is_address(value: str, schemes: Sequence[str]) -> bool:

@@ -1,6 +1,7 @@
 """The store of files, as the settings name it: a folder, or a bucket of a service that speaks S3."""
 
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from obstore.store import S3Store
 
 from adapters.files.local import LocalFiles, LocalUploads
 from adapters.files.objects import ObjectFiles, ObjectUploads
-from domain.file import Files, Uploads
+from domain.file import Away, File, Files, Uploads
 from infra.exits import Refused
 from infra.settings import Settings
 
 S3 = "s3://"
+ABSENT = "The setting files is empty: this worker has no store of files."
 CONNECT, READ, RETRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=20)
 
 
@@ -25,6 +27,26 @@ class Store:
     files: Files
     patience: timedelta  # an upload expires when no byte came for so long
     grace: timedelta  # a file that nothing holds any more is kept for so long
+
+
+class Absent:
+    """`domain.file.Files` where the settings name no store."""
+
+    async def size(self, sha256: str) -> int | None:
+        return None
+
+    async def read(self, sha256: str, begin: int, end: int) -> AsyncIterator[bytes]:
+        raise Away(ABSENT)
+        yield b""
+
+    async def remove(self, sha256: str) -> None:
+        return None
+
+    async def put(self, path: str, file: File) -> None:
+        raise Away(ABSENT)
+
+    async def fetch(self, sha256: str, path: str) -> None:
+        raise Away(ABSENT)
 
 
 def store_of(settings: Settings) -> Store | None:

@@ -11,21 +11,21 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from errno import EDQUOT, EFBIG, ENOSPC
+from errno import EMLINK, EPERM, EXDEV
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
+from domain.file import NO_ROOM, Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
 
 PIECE = 1024 * 1024  # bytes that are gathered before they are written
 MOST_SUMS = 1_000  # running sums that one process remembers
-NO_ROOM = (ENOSPC, EDQUOT, EFBIG)
 HELD = ".held"
 T = TypeVar("T")
 
@@ -160,9 +160,7 @@ class LocalUploads:
     def _keep(self, id: UUID, file: File) -> None:
         with self.locked(id):
             named = named_in(self.folder, file.sha256)
-            if not named.parent.exists():
-                named.parent.mkdir(exist_ok=True)
-                _sync(named.parent.parent)
+            _fold(named.parent)
             with suppress(FileExistsError):
                 named.hardlink_to(self.path(id))
             _sync(named.parent)
@@ -260,6 +258,30 @@ class LocalFiles:
     async def remove(self, sha256: str) -> None:
         await asyncio.to_thread(named_in(self.folder, sha256).unlink, missing_ok=True)
 
+    async def put(self, path: str, file: File) -> None:
+        await _done(lambda: self._put(Path(path), file))
+
+    async def fetch(self, sha256: str, path: str) -> None:
+        await _done(lambda: self._fetch(named_in(self.folder, sha256), Path(path)))
+
+    def _put(self, path: Path, file: File) -> None:
+        named = named_in(self.folder, file.sha256)
+        _fold(named.parent)
+        with path.open("rb") as whole:
+            os.fsync(whole.fileno())
+        with suppress(FileExistsError):
+            if not _linked(path, named):
+                beside = self.folder / "uploads" / str(uuid4())  # left there by a crash, it is swept like any upload
+                shutil.copyfile(path, beside)
+                with beside.open("rb") as whole:
+                    os.fsync(whole.fileno())
+                beside.replace(named)
+        _sync(named.parent)
+
+    def _fetch(self, named: Path, path: Path) -> None:
+        if not _linked(named, path):
+            shutil.copyfile(named, path)
+
 
 def named_in(folder: Path, sha256: str) -> Path:
     return folder / "files" / sha256[:2] / sha256
@@ -267,6 +289,23 @@ def named_in(folder: Path, sha256: str) -> Path:
 
 def _at(descriptor: int, begin: int, end: int) -> bytes:
     return os.pread(descriptor, min(PIECE, end - begin), begin)
+
+
+def _fold(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _linked(path: Path, other: Path) -> bool:
+    """A second name of the same bytes, where both lie on one disk. Raises FileExistsError."""
+    try:
+        other.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in (EXDEV, EPERM, EMLINK):
+            raise
+        return False
+    return True
 
 
 def _sync(folder: Path) -> None:

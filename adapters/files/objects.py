@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from domain.file import Away, Checksum, File, Mismatch, NoUpload, Part, TooMuch, WrongOffset
+from domain.file import NO_ROOM, Away, Checksum, File, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
 
 PIECE = 8 * 1024 * 1024  # bytes of one object, and of what is held in memory for one write
 MOST_CHECKED = 2 * PIECE  # bytes of one write with a checksum: they are held until they are verified
@@ -171,6 +172,22 @@ class ObjectFiles:
     async def remove(self, sha256: str) -> None:
         with asked(), suppress(FileNotFoundError):
             await obstore.delete_async(self.store, _named(sha256))
+
+    async def put(self, path: str, file: File) -> None:
+        with asked():
+            await obstore.put_async(self.store, _named(file.sha256), Path(path))
+
+    async def fetch(self, sha256: str, path: str) -> None:
+        with asked():
+            got = await obstore.get_async(self.store, _named(sha256))
+            try:
+                with await to_thread(Path(path).open, "xb") as file:
+                    async for chunk in got.stream(CHUNK):
+                        await to_thread(file.write, bytes(chunk))
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    raise Full from error
+                raise
 
 
 async def _size(store: S3Store, sha256: str) -> int | None:

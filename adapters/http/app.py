@@ -25,6 +25,7 @@ from adapters.http import (
     orders,
     tasks,
     uploads,
+    videos,
 )
 from adapters.http.answered import answered
 from adapters.http.auth import Guard
@@ -81,6 +82,13 @@ UPLOADS = (
     uploads.send_upload,
     uploads.end_upload,
     uploads.see_upload_content,
+    videos.create_video,
+    videos.list_videos,
+    videos.see_video,
+    videos.see_video_status,
+    videos.follow_video,
+    videos.delete_video,
+    videos.see_video_file,
 )
 NOTICES = (notices.list_notices,)
 

@@ -38,9 +38,10 @@ class Streamed(Response[bytes]):
 
 
 async def content(
-    request: Call, files: Files, file: File, media_type: str | None, filename: str | None
+    request: Call, files: Files, file: File, media_type: str | None, filename: str | None, *, inline: bool = False
 ) -> Response[bytes]:
-    """The file for whoever may see it. A browser saves it, and never shows it as a page of this origin.
+    """The file for whoever may see it. A browser saves it, and never shows it as a page of this origin; only what we
+    made ourselves is shown `inline`.
 
     Raises Problem where it has no such part."""
     tag = f'"{file.sha256}"'
@@ -50,7 +51,7 @@ async def content(
     if await files.size(file.sha256) != file.size_bytes:
         raise RuntimeError(f"The store has no file {file.sha256} of {file.size_bytes} bytes, which the log tells of.")
     told |= {"Content-Type": media_type or UNKNOWN, "Content-Security-Policy": "default-src 'none'; sandbox"}
-    told |= {"Content-Disposition": _saved_as(filename or file.sha256)}
+    told |= {"Content-Disposition": _saved_as(filename or file.sha256, "inline" if inline else "attachment")}
     begin, end = _wanted(request, tag, file.size_bytes)
     part = (begin, end) != (0, file.size_bytes)
     told |= {"Content-Length": str(end - begin)}
@@ -58,10 +59,10 @@ async def content(
     return Streamed(files.read(file.sha256, begin, end), 206 if part else 200, told)
 
 
-def _saved_as(name: str) -> str:
+def _saved_as(name: str, how: str) -> str:
     """With the name twice (RFC 6266 4.3): as far as it is ASCII, and whole."""
     plain = re.sub(r'[^ -~]|["\\%/]', "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _wanted(request: Call, tag: str, size_bytes: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ def _header(description: str, example: str, **schema: Any) -> Header:
 
 
 TAKEN: dict[str, Header] = {
+    "Content-Length": _header("How many bytes the body has.", "5000000", pattern=r"^[0-9]{1,18}$"),
     "Idempotency-Key": _header(
         "Makes the request once: the same key and body give the first answer again, for seven days.",
         "order-4711",

@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 
 from adapters.http.desk import Call, desk
 from adapters.http.origin import header, meta
 from adapters.http.plain import Plain
 from adapters.http.problems import DETAILS, Problem
-from adapters.http.service import Intake
+from adapters.http.service import Intake, Service
 from adapters.http.things import read
 from adapters.http.write import decide, write
-from domain import compose, upload
-from domain.file import Checksum, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
-from domain.log import Answer, Recorded
-from domain.upload import Begun, Given, Status, Upload
+from domain import compose, upload, video
+from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
+from domain.log import Answer, Fact, Meta, Recorded
+from domain.upload import Begun, Given, Purpose, Status, Upload
 
 IDLE_S = 60.0  # for which a sender may be silent
 DAY = timedelta(days=1)
@@ -95,8 +96,11 @@ async def finish(request: Call, id: UUID) -> None:
         if not any(isinstance(event, upload.Rejected) for event in events):
             await store.touch(file)
             await stored(store.uploads.keep(id, file))
-        facts = compose.of_thing(id, found.version, events, meta(request, service), service.now(), service.new_id)
-        entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
+        now, by = service.now(), meta(request, service)
+        facts = compose.of_thing(id, found.version, events, by, now, service.new_id)
+        if any(isinstance(event, upload.Finished) for event in events):
+            facts += _become(id, found.begun, file, by, service)
+        entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
         return await write(service, entry, DONE, None)
 
     await decide(attempt)
@@ -104,6 +108,52 @@ async def finish(request: Call, id: UUID) -> None:
     await store.uploads.drop(id)
     if found.status is Status.REJECTED:
         raise rejected(found)
+
+
+async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...], File]:
+    """A body that is an upload by itself: stored, and the facts that tell of it, from its beginning to what it becomes.
+    The upload is to be dropped from the store once they are written. Raises Problem."""
+    service, store, by = desk(request).service, intake(request), meta(request, desk(request).service)
+    length = header(request.scope, b"content-length")
+    if length is None or not length.isdecimal():
+        raise Problem("length-required", DETAILS["length-required"], headers=TO_CLOSE)
+    given = msgspec.structs.replace(given, size_bytes=int(length))
+    require_fitting(store, given.size_bytes)
+    await require_quota(request, given, None)
+    id, begun = service.new_id(), upload.begin(Upload(), given)
+    with _place(store, id):
+        await stored(store.uploads.begin(id))
+        arrived = await stored(store.uploads.write(id, 0, _chunks(request, given.size_bytes), None))
+    if arrived != given.size_bytes:
+        raise Problem("bad-request", "The body ended before it was complete.")
+    file = await stored(store.uploads.sum(id, arrived))
+    await store.touch(file)
+    await stored(store.uploads.keep(id, file))
+    found = upload.fold((event, service.now()) for event in begun)
+    events = [*begun, *upload.finish(found, file)]
+    facts = compose.of_thing(id, 0, events, by, service.now(), service.new_id)
+    assert found.begun is not None, "It has just begun."
+    return id, facts + _become(id, found.begun, file, by, service), file
+
+
+def require_fitting(store: Intake, size_bytes: int) -> None:
+    """Raises Problem where it is longer than any upload may be."""
+    if size_bytes > store.most_bytes:
+        detail = f"An upload has at most {store.most_bytes} bytes; this has {size_bytes}."
+        raise Problem("too-large", detail, headers=TO_CLOSE | {"Tus-Max-Size": str(store.most_bytes)})
+
+
+def _become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> tuple[Fact, ...]:
+    """The first fact of what the upload was sent for."""
+    match Purpose(begun.purpose):
+        case Purpose.FILE:
+            return ()
+        case Purpose.VIDEO:
+            given = video.Given(source=file, upload=id, filename=begun.filename, filetype=begun.filetype)
+            events = video.create(video.Video(), given)
+            return compose.of_thing(upload.video_of(id), 0, events, by, service.now(), service.new_id)
+        case other:
+            assert_never(other)
 
 
 async def require_quota(request: Call, given: Given | Begun | None, id: UUID | None) -> None:

@@ -32,6 +32,7 @@ from adapters.http.receiving import (
     intake,
     receive,
     rejected,
+    require_fitting,
     require_quota,
     stored,
     wrong_offset,
@@ -231,16 +232,17 @@ async def see_upload_content(request: Call, id: FromPath[str]) -> Response[bytes
     found = await _present(request, known)
     if found.file is None or found.begun is None:
         raise Problem("conflict", f"The upload {known} has not arrived yet.")
-    return await content(request, intake(request).files, found.file, found.begun.filetype, found.begun.filename)
+    files = intake(request).files
+    if found.begun.purpose != Purpose.FILE and await files.size(found.file.sha256) is None:
+        raise Problem("gone", f"What the upload {known} became was deleted, and its file with it.")
+    return await content(request, files, found.file, found.begun.filetype, found.begun.filename)
 
 
 async def _begin(request: Call) -> Response[bytes]:
     service, store, given = desk(request).service, intake(request), tus.given_of(request)
     carried = tus.carries_bytes(request)
     checksum = tus.checksum(request) if carried else None
-    if given.size_bytes > store.most_bytes:
-        detail = f"An upload has at most {store.most_bytes} bytes; this has {given.size_bytes}."
-        raise Problem("too-large", detail, headers=TO_CLOSE | {"Tus-Max-Size": str(store.most_bytes)})
+    require_fitting(store, given.size_bytes)
     await require_quota(request, given, None)
     id, now = service.new_id(), service.now()
     events = upload.begin(Upload(), given)
@@ -336,5 +338,11 @@ def _shown(store: Intake, id: UUID, found: Upload, part: Part | None) -> dict[st
         "created_at": found.begun_at,
         "expires_at": _expires(store, found, part),
         "ended_at": found.ended_at,
-        "links": {"self": here} | ({"content": f"{here}/content"} if arrived else {}),
+        "links": {"self": here} | (_led_to(id, begun.purpose) if arrived else {}),
     }
+
+
+def _led_to(id: UUID, purpose: str) -> dict[str, str]:
+    """Where what it has become is to be found."""
+    content = {"content": f"/v1/uploads/{id}/content"}
+    return content | ({"video": f"/v1/videos/{upload.video_of(id)}"} if purpose == Purpose.VIDEO else {})

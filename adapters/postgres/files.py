@@ -4,8 +4,11 @@ Whoever names a file touches its row first; whoever removes one marks the row fi
 whatever the store can promise."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
+
+import msgspec
 
 from adapters.postgres.database import Database
 from domain.file import File
@@ -29,6 +32,12 @@ async def touch(database: Database, file: File) -> None:
 async def claim_unheld(database: Database, grace: timedelta, head: int, most: int) -> Sequence[str]:
     """The SHA-256 of files to remove; `head` is where the ledger ended a while ago."""
     return [row["sha256"] for row in await database.fetch("claim_unheld_files", grace, head, most)]
+
+
+async def remembered(database: Database, source: str, operation: str) -> Mapping[str, Any] | None:
+    """The result of the last task that did this to a file, as far as the reader `made` is."""
+    rows = await database.fetch("find_made", source, operation)
+    return msgspec.json.decode(rows[0]["result"]) if rows else None
 
 
 async def forget(database: Database, gone: Sequence[str]) -> None:

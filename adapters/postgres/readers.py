@@ -15,9 +15,10 @@ from adapters.postgres import codec
 from adapters.postgres.database import Database, statement
 from adapters.postgres.tables import analytics, audit, balance, cursors
 from adapters.postgres.tables import holds as held_files
+from adapters.postgres.tables import made as made_files
 from domain import audit as audits
 from domain import balance as balances
-from domain import figures, holds
+from domain import figures, holds, made
 from domain.log import Recorded
 
 Apply: TypeAlias = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
@@ -81,6 +82,19 @@ async def apply_files(connection: AsyncConnection, recorded: Sequence[Recorded],
         await connection.execute(insert(table).values(rows).on_conflict_do_nothing())
 
 
+async def apply_made(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
+    if found := made.results(recorded):
+        rows = [
+            {"source": source, "operation": operation, "result": codec.text(result)}
+            for (source, operation), result in sorted(found.items())
+        ]
+        added = insert(table).values(rows)
+        again = added.on_conflict_do_update(
+            index_elements=["source", "operation"], set_={"result": added.excluded.result}
+        )
+        await connection.execute(again)
+
+
 def _add(table: Table) -> Any:
     types = {one.name: one.type for one in table.columns}
     more = (
@@ -99,6 +113,7 @@ FOLDS: dict[str, Fold] = {
     "balance": Fold(balance, apply_balance, tuple({"name": name, "count": 0} for name in balances.NAMES)),
     "analytics": Fold(analytics, apply_analytics),
     "files": Fold(held_files, apply_files),
+    "made": Fold(made_files, apply_made),
 }
 RELEASE = "release"
 READERS = (*FOLDS, RELEASE)

@@ -299,3 +299,12 @@ holds = Table(  # a reader's: for whose sake files are kept
     PrimaryKeyConstraint("stream", "sha256", name="holds_key"),
     Index("holds_sha256", "sha256"),
 )
+
+made = Table(  # a reader's: the results of operations on files, so that nobody does the same again
+    "made",
+    metadata,
+    Column("source", Text, nullable=False),  # SHA-256
+    Column("operation", Text, nullable=False),
+    Column("result", JSON, nullable=False),
+    PrimaryKeyConstraint("source", "operation", name="made_key"),
+)

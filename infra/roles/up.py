@@ -161,6 +161,7 @@ def _environment(home: Home, role: Role, port: int, owner: bool) -> dict[str, st
         "POSTCOMMIT_MAIL_DIR": str(home.mail),
         "POSTCOMMIT_NOTICES_DIR": str(home.notices),
         "POSTCOMMIT_FILES": home.files,
+        "POSTCOMMIT_SCRATCH": given.get("POSTCOMMIT_SCRATCH", str(home.path / "scratch")),
         "POSTCOMMIT_WEBHOOK_URL": given.get("POSTCOMMIT_WEBHOOK_URL", home.warehouse),
         "POSTCOMMIT_WEBHOOK_SECRET": given.get("POSTCOMMIT_WEBHOOK_SECRET", home.secrets["webhook"]["warehouse"]),
         "POSTCOMMIT_WEBHOOK_PRIVATE": given.get("POSTCOMMIT_WEBHOOK_PRIVATE", "true"),  # the sink is on this machine

@@ -1,6 +1,7 @@
 """The role `worker`: takes the tasks of its queues and runs them, until SIGTERM. Without NATS it polls."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 import structlog
@@ -11,8 +12,8 @@ from adapters.nats.broker import Link
 from adapters.nats.fetch import Fetcher, acknowledge
 from adapters.nats.names import LOG_BELL, queue_bell
 from adapters.postgres.database import TRANSIENT, UNSTORABLE, Database
-from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
+from domain.transcoding import QUEUE as MEDIA
 from infra import metrics
 from infra.app import QUEUES, workers
 from infra.clock import Clock
@@ -33,58 +34,63 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     chosen = list(queues or settings.queues or QUEUES)
     if unknown := sorted(set(chosen) - set(QUEUES)):
         raise Refused(f"There is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}.")
+    of_media = [queue for queue in chosen if queue == MEDIA]
+    others = [queue for queue in chosen if queue != MEDIA]
+    slots = settings.media_slots or os.cpu_count() or 1
     database = Database(settings.postgres, settings.pool, "postcommit worker")
     beats = Database(settings.postgres, 1, "postcommit worker heartbeat", durable=False)
     await ready(database)
     name = name_of("worker")
     link = Link(settings.nats, "worker", name)
-    runs = _runs(settings, name, database, beats, link, chosen)
-    runs.telemetry = traces = telemetry(settings, name)
-    crew = Crew(runs, chosen, lambda bells: acknowledge(link.client, bells), settings.slots, settings.unheard_s)
-    for queue in chosen:
-        link.on_bell(queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
+    traces = telemetry(settings, name)
+    known = workers(settings, database)
+
+    def crew_of(queues: Sequence[str], slots: int, grace_s: float) -> Crew:
+        runs = Runs(
+            name,
+            PostgresTasks(database),
+            PostgresTasks(beats),
+            {kind: one for kind, one in known.items() if one.kind.queue in queues},
+            Clock(),
+            TRANSIENT,
+            UNSTORABLE,
+            lease_s=settings.lease_s,
+            heartbeat_s=settings.heartbeat_s,
+            grace_s=grace_s,
+            written=lambda: link.ring_soon(LOG_BELL),
+            telemetry=traces,
+        )
+        crew = Crew(runs, queues, lambda bells: acknowledge(link.client, bells), slots, settings.unheard_s)
+        for queue in queues:
+            link.on_bell(queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))
+        return crew
+
+    crews = [crew_of(others, settings.slots, settings.grace_s)] if others else []
+    crews += [crew_of(of_media, slots, 0.0)] if of_media else []  # long work is given back at once
     link.open()
     settled()
-    beating = asyncio.create_task(crew.runs.beat_loop())
+    beating = [asyncio.create_task(crew.runs.beat_loop()) for crew in crews]
     try:
-        metrics.SLOTS.set(settings.slots)
-        metrics.HELD.set_function(lambda: len(runs.held))
+        metrics.SLOTS.set(sum(crew.slots for crew in crews))
+        metrics.HELD.set_function(lambda: sum(len(crew.runs.held) for crew in crews))
         with metrics.served(settings):
             await until_stopped(
                 together(
-                    *(crew.claim_loop() for _ in range(CLAIMS)),
-                    crew.poll_loop(),
+                    *(crew.claim_loop() for crew in crews for _ in range(CLAIMS)),
+                    *(crew.poll_loop() for crew in crews),
                     require_nats(link),
-                    _watch(beating),
-                    *(_fetch(link, queue, crew) for queue in chosen),
+                    *map(_watch, beating),
+                    *(_fetch(link, queue, crew) for crew in crews for queue in crew.queues),
                 )
             )
     finally:
-        await crew.stop()
-        beating.cancel()
+        await asyncio.gather(*(crew.stop() for crew in crews))
+        for beat in beating:
+            beat.cancel()
         await link.close()
         await beats.close()
         await database.close()
         traces.end()
-
-
-def _runs(
-    settings: Settings, name: str, database: Database, beats: Database, link: Link, queues: Sequence[str]
-) -> Runs:
-    known = workers(settings, PostgresLog(database))
-    return Runs(
-        name,
-        PostgresTasks(database),
-        PostgresTasks(beats),
-        {kind: one for kind, one in known.items() if one.kind.queue in queues},
-        Clock(),
-        TRANSIENT,
-        UNSTORABLE,
-        lease_s=settings.lease_s,
-        heartbeat_s=settings.heartbeat_s,
-        grace_s=settings.grace_s,
-        written=lambda: link.ring_soon(LOG_BELL),
-    )
 
 
 async def _watch(beating: asyncio.Task[None]) -> None:

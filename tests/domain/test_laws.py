@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, consumer, item, key, order, rebuild, task, upload
+from domain import account, catalogue, consumer, item, key, order, rebuild, task, upload, video
 from domain.file import File
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
@@ -131,6 +131,23 @@ askeds = st.builds(
 details = st.builds(item.Details, name=texts, description=texts, price_cents=st.integers(), currency=texts)
 lines = st.builds(order.Line, item=st.uuids(), name=texts, quantity=st.integers(1), price_cents=st.integers(0))
 files = st.builds(File, sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True), size_bytes=st.integers(0, 2**53))
+whole = st.integers(0, 2**53)
+moments = st.none() | st.integers(-(2**53), 2**53)
+founds = st.builds(
+    video.Found, container=texts, duration_s=numbers, width=whole, height=whole, frames=whole, fps=numbers,
+    variable_rate=st.booleans(), rotation=st.integers(0, 359), video_codec=texts, audio_codec=st.none() | texts,
+    audio_channels=whole,
+)  # fmt: skip
+pieces = st.builds(
+    video.Piece, frames=whole, first_us=st.integers(0, 2**53), from_us=moments, until_us=moments, seek_us=moments
+)
+renditions = st.builds(video.Rendition, name=texts, width=whole, height=whole, most_bits=whole)
+playables = st.builds(
+    video.Playable, rendition=texts, media=files, playlist=files, codecs=texts, bits=whole, mp4=st.none() | files
+)
+stills = st.builds(
+    video.Stills, poster=files, sheet=files, columns=whole, count=whole, every_s=numbers, width=whole, height=whole
+)
 events: dict[Any, st.SearchStrategy[Event]] = {
     task.Queued: st.builds(task.Queued, asked=st.none() | askeds),
     task.Scheduled: st.builds(task.Scheduled, due_at=times, asked=st.none() | askeds),
@@ -161,6 +178,33 @@ events: dict[Any, st.SearchStrategy[Event]] = {
     upload.Rejected: st.builds(upload.Rejected, found=files),
     upload.Expired: st.just(upload.Expired()),
     upload.Terminated: st.just(upload.Terminated()),
+    video.Created: st.builds(
+        video.Created,
+        source=files,
+        upload=st.none() | st.uuids(),
+        filename=st.none() | texts,
+        filetype=st.none() | texts,
+    ),
+    video.Planned: st.builds(
+        video.Planned,
+        found=founds,
+        pieces=st.lists(pieces, max_size=3).map(tuple),
+        renditions=st.lists(renditions, max_size=2).map(tuple),
+        work=files,
+        preset=texts,
+        reused=st.lists(playables, max_size=2).map(tuple),
+        reused_stills=st.none() | stills,
+        warnings=st.lists(texts, max_size=2).map(tuple),
+    ),
+    video.RenditionReady: st.builds(
+        video.RenditionReady, playable=playables, pieces=st.lists(st.uuids(), max_size=3).map(tuple)
+    ),
+    video.StillsReady: st.builds(video.StillsReady, stills=stills),
+    video.Completed: st.just(video.Completed()),
+    video.Deleted: st.just(video.Deleted()),
+    video.Removed: st.builds(
+        video.Removed, tasks=st.lists(st.uuids(), max_size=3).map(tuple), upload=st.none() | st.uuids()
+    ),
     item.Created: st.builds(item.Created, details=details),
     item.Changed: st.builds(item.Changed, before=details, after=details),
     item.Deleted: st.builds(item.Deleted, before=details),

@@ -79,7 +79,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert rows.pop("CONFIG", None) is not None
     assert set(rows) == {field.name.upper() for field in fields(Settings)}
     for field in fields(Settings):
-        shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default or "")
+        shown = f"{field.default:g}" if isinstance(field.default, float) else _given(field.default or "")
         assert rows[field.name.upper()] == (f"`{shown}`" if field.default else ""), field.name
 
 
@@ -143,3 +143,8 @@ def completion(shell: str) -> str:
     )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
+
+
+def _given(value: object) -> str:
+    """As the variable has it."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,168 @@
+"""Where workers of files take them from and put them: the store, a folder for work, and the memory of what was made.
+
+    <scratch>/<process>/<task>/given, made     while a task runs
+    <scratch>/sources/<sha256>                 what is worked on, for all tasks that need it
+
+A file is kept in this order: written and verified here, its row touched, named in the store, and only then told of."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from domain.file import File, Files
+
+SOURCE_S = 3_600.0  # for which a source stays that nobody asks for
+LOCK = "lock"
+Remembered = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A place to work at: nothing is written to `given`, and what is made lies in `made`."""
+
+    given: Path
+    made: Path
+
+
+class Shelf:
+    """`touch` tells that a file is about to get its name, `remembered` the result of an operation on a source."""
+
+    def __init__(
+        self, files: Files, touch: Callable[[File], Awaitable[None]], remembered: Remembered, scratch: Path
+    ) -> None:
+        self._files, self._touch, self._remembered = files, touch, remembered
+        self._scratch = scratch
+        self._own: Path | None = None
+        self._lock: int | None = None
+
+    @asynccontextmanager
+    async def bench(self, task: UUID) -> AsyncIterator[Bench]:
+        """A folder of its own for a task, as long as it runs."""
+        here = (await asyncio.to_thread(self._place)) / str(task)
+        bench = Bench(here / "given", here / "made")
+        for folder in (bench.given, bench.made):
+            await asyncio.to_thread(folder.mkdir, parents=True)
+        try:
+            yield bench
+        finally:
+            await asyncio.to_thread(shutil.rmtree, here, ignore_errors=True)
+
+    @asynccontextmanager
+    async def source(self, file: File) -> AsyncIterator[Callable[[], int]]:
+        """Opens the file to be read, as often as it is called. Raises FileNotFoundError."""
+        path = self._scratch / "sources" / file.sha256
+        opened: list[int] = []
+        try:
+            whole = await self._sourced(file, path)
+        except FileExistsError:  # somebody else fetched it in the same moment
+            whole = await self._sourced(file, path)
+
+        def again() -> int:
+            opened.append(os.open(f"/proc/self/fd/{whole}", os.O_RDONLY | os.O_CLOEXEC))
+            return opened[-1]
+
+        try:
+            yield again
+        finally:
+            for descriptor in (whole, *opened):
+                os.close(descriptor)
+
+    async def keep(self, path: Path) -> File:
+        """Name what was made by its content."""
+        file = await asyncio.to_thread(_summed, path)
+        await self._touch(file)
+        await self._files.put(str(path), file)
+        return file
+
+    async def fetch(self, file: File, path: Path) -> None:
+        await self._files.fetch(file.sha256, str(path))
+
+    async def made(self, source: str, operation: str) -> Mapping[str, Any] | None:
+        """The result of the same operation on the same bytes, if all of its files are still there; they stay."""
+        found = await self._remembered(source, operation)
+        if found is None:
+            return None
+        for file in msgspec.convert(found["files"], tuple[File, ...]):
+            await self._touch(file)
+            if await self._files.size(file.sha256) != file.size_bytes:
+                return None
+        return found
+
+    async def _sourced(self, file: File, path: Path) -> int:
+        """Its descriptor; fetched, where it is not there yet."""
+        with suppress(FileNotFoundError):
+            whole = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            with suppress(FileNotFoundError):
+                (path.parent / f"{file.sha256}.used").touch()
+            return whole
+        await asyncio.to_thread(self._forget_sources)
+        beside = path.with_name(f"{file.sha256}.{uuid4()}")
+        try:
+            await self._files.fetch(file.sha256, str(beside))
+            whole = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+            (path.parent / f"{file.sha256}.used").touch()
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return whole
+
+    def _forget_sources(self) -> None:
+        """Those that nobody asked for in a while; who has one open goes on reading it."""
+        folder = self._scratch / "sources"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            used = folder / f"{path.name[:64]}.used"
+            with suppress(FileNotFoundError):
+                last = (used if used.exists() else path).stat().st_mtime
+                if time.time() > last + SOURCE_S:
+                    path.unlink()
+
+    def _place(self) -> Path:
+        """This process's own folder; what processes that are gone have left is removed."""
+        if self._own is None:
+            self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _clear(self._scratch)
+            own = self._scratch / str(uuid4())
+            own.mkdir()
+            self._lock = os.open(own / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._own = own
+        return self._own
+
+
+def _clear(scratch: Path) -> None:
+    for folder in scratch.iterdir():
+        if (folder / LOCK).exists():
+            with _held(folder / LOCK) as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[bool]:
+    """Whether nobody else holds this lock."""
+    lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(lock)
+
+
+def _summed(path: Path) -> File:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return File(sha256=digest, size_bytes=os.fstat(file.fileno()).st_size)

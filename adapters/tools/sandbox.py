@@ -132,7 +132,7 @@ def _tell(code: int, words: str) -> None:
         raise Unsafe(words)
     if code == -signal.SIGXCPU:
         raise TooMuch("It took more of the processor than it may.")
-    if code == -signal.SIGXFSZ:
+    if code == -signal.SIGXFSZ or "File too large" in words:
         raise TooMuch("It wrote more than it may.")
     if any(sign in words for sign in ("Cannot allocate memory", "MemoryError", "malloc")):
         raise TooMuch(f"It took more memory than it may: {last}")

@@ -63,13 +63,18 @@ def new_task(
 
 
 def entry(
-    facts: Sequence[Fact], kinds: dict[str, AnyKind], now: datetime, new_id: NewId, once: Once | None = None
+    facts: Sequence[Fact],
+    kinds: dict[str, AnyKind],
+    now: datetime,
+    new_id: NewId,
+    once: Once | None = None,
+    by: str | None = None,
 ) -> Entry:
-    """The facts together with the tasks that they cause."""
+    """The facts together with the tasks that they cause: those of `by`, else of whoever is behind the fact."""
     all_facts, tasks = list(facts), []
     for fact in facts:
         for one in follow(fact):
-            request = asked(kinds[one.kind], one.request, fact.meta.actor, one.needs)
+            request = asked(kinds[one.kind], one.request, by or fact.meta.actor, one.needs)
             more, state = new_task(one.id, request, caused(fact), now, new_id)
             all_facts += more
             tasks.append((one.id, state))

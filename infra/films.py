@@ -72,13 +72,14 @@ class Films:
     async def _decide(self, id: UUID, decide: Decide, meta: Meta) -> None:
         """Raises Conflict where others write all the time."""
         for left in reversed(range(TRIES)):
-            found = await self.read(id)
-            events = decide(found)
-            if not events:
+            recorded = await self.log.read(stream_of("video", id))
+            found = _folded(recorded)
+            if not (events := decide(found)):
                 return
-            facts = compose.of_thing(id, found.version, events, meta, self.clock.now(), self.clock.new_id)
+            now, new_id, owner = self.clock.now(), self.clock.new_id, recorded[0].fact.meta.actor
+            facts = compose.of_thing(id, found.version, events, meta, now, new_id)
             try:
-                await self.log.append(compose.entry(facts, dict(self.kinds), self.clock.now(), self.clock.new_id))
+                await self.log.append(compose.entry(facts, dict(self.kinds), now, new_id, by=owner))
             except Conflict:  # somebody was faster: decide again
                 if left == 0:
                     raise

@@ -37,10 +37,10 @@ class Names:
 def variants_of(video: Video) -> str:
     """The master playlist: the renditions that are ready, the best one first."""
     assert video.planned is not None, "What can be played was planned."
-    sizes = {one.name: one for one in video.planned.renditions}
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    for one in sorted(video.playables, key=lambda playable: -playable.bits):
-        size = sizes[one.rendition]
+    ready = {one.rendition: one for one in video.playables}
+    for size in reversed([size for size in video.planned.renditions if size.name in ready]):
+        one = ready[size.name]
         shape = f'BANDWIDTH={one.bits},CODECS="{one.codecs}",RESOLUTION={size.width}x{size.height}'
         lines += [f"#EXT-X-STREAM-INF:{shape}", f"{one.rendition}.m3u8"]
     return "\n".join(lines) + "\n"

@@ -254,3 +254,29 @@ async def test_a_store_without_room_says_so_and_keeps_what_has_arrived(tmp_path:
     assert part is not None and part.size_bytes == 2 * MIB
     assert await stores.write(id, 2 * MIB, sent([DATA[2 * MIB :]]), None) == len(DATA)
     assert (await stores.sum(id, len(DATA))).sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+async def test_what_was_made_is_put_and_fetched(stores: Stores, tmp_path: Path) -> None:
+    (made := tmp_path / "made").write_bytes(DATA)
+    file = File(sha256=hashlib.sha256(DATA).hexdigest(), size_bytes=len(DATA))
+    for _ in range(2):  # a worker that died in between does it again
+        await stores.files.put(str(made), file)
+    made.unlink()
+    assert await stores.files.size(file.sha256) == len(DATA)
+    assert await stores.content(file) == DATA
+    await stores.files.fetch(file.sha256, str(tmp_path / "fetched"))
+    assert (tmp_path / "fetched").read_bytes() == DATA
+    with pytest.raises(FileNotFoundError):
+        await stores.files.fetch("0" * 64, str(tmp_path / "nothing"))
+
+
+async def test_on_another_disk_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_linked", lambda *_: False)
+    (made := tmp_path / "made").write_bytes(DATA)
+    LocalUploads(tmp_path / "store")
+    files = LocalFiles(tmp_path / "store")
+    file = File(sha256=hashlib.sha256(DATA).hexdigest(), size_bytes=len(DATA))
+    await files.put(str(made), file)
+    await files.fetch(file.sha256, str(tmp_path / "fetched"))
+    assert (tmp_path / "fetched").read_bytes() == DATA
+    assert list((tmp_path / "store/uploads").iterdir()) == [], "nothing is left beside it"

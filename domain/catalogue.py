@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, item, key, order, rebuild, task, upload, video
+from domain import account, consumer, image, item, key, order, rebuild, task, upload, video
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -41,6 +41,10 @@ TYPES: dict[str, type[Event]] = {
     "upload.rejected": upload.Rejected,
     "upload.expired": upload.Expired,
     "upload.terminated": upload.Terminated,
+    "image.created": image.Created,
+    "image.deleted": image.Deleted,
+    "image.removed": image.Removed,
+    "batch.gathered": image.Gathered,
     "video.created": video.Created,
     "video.planned": video.Planned,
     "video.rendition_ready": video.RenditionReady,

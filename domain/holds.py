@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from domain import task, upload, video
+from domain import image, task, upload, video
 from domain.file import is_sha256
 from domain.log import Fact, Recorded, stream_of
 
@@ -33,7 +33,7 @@ def _held(fact: Fact) -> Iterator[str]:
     match fact.event:
         case upload.Finished(file=file):
             yield file.sha256
-        case video.Created(source=file):
+        case video.Created(source=file) | image.Created(source=file):
             yield file.sha256
         case video.Planned(work=work, reused=reused, reused_stills=stills):
             yield work.sha256
@@ -61,7 +61,7 @@ def _released(fact: Fact) -> Iterator[str]:
             yield fact.stream
         case video.RenditionReady(pieces=pieces):
             yield from _streams("task", pieces)
-        case video.Removed(tasks=tasks, upload=upload_id):
+        case video.Removed(tasks=tasks, upload=upload_id) | image.Removed(tasks=tasks, upload=upload_id):
             yield fact.stream
             yield from _streams("task", tasks)
             if upload_id is not None:

@@ -32,3 +32,13 @@ async def all_of(ids: Sequence[UUID], read: Read) -> dict[UUID, Task]:
 def latest(found: Mapping[UUID, Task]) -> dict[UUID, Task]:
     """Those of them that count: what was retried does not any more."""
     return {id: state for id, state in found.items() if state.retried_as is None}
+
+
+def lives(first: UUID, tasks: Mapping[UUID, Task]) -> dict[UUID, Task]:
+    """A task of these, and those that did its work again."""
+    found: dict[UUID, Task] = {}
+    id: UUID | None = first
+    while id is not None and id not in found and (state := tasks.get(id)) is not None:
+        found[id] = state
+        id = state.retried_as
+    return found

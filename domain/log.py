@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain import account, consumer, item, key, order, rebuild, task, upload, video
+from domain import account, consumer, image, item, key, order, rebuild, task, upload, video
 from domain.record import Record, Value
 from domain.task import Task
 
@@ -13,6 +13,8 @@ Event = (
     task.Event
     | account.Event
     | consumer.Event
+    | image.Event
+    | image.Gathered
     | item.Event
     | key.Event
     | order.Event

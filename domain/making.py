@@ -58,7 +58,7 @@ def told(video: Video, tasks: Mapping[UUID, Task]) -> Making:
     failed = [(id, state) for id, state in latest.items() if state.status is Status.FAILED]
     id, first = min(failed, key=lambda one: str(one[1].finished_at), default=(None, None))
     return Making(
-        status=_state(latest.values()),
+        status=_unfinished(state_of(latest.values())),
         progress=round(_progress(video, latest), 4),
         stage=stage,
         renditions=sizes,
@@ -67,7 +67,15 @@ def told(video: Video, tasks: Mapping[UUID, Task]) -> Making:
     )
 
 
-def _state(states: Iterable[Task]) -> State:
+def of_all(tasks: Mapping[UUID, Task]) -> tuple[State, Error | None]:
+    """The status of whatever these tasks work for, and the error of the first of them that failed."""
+    latest = lineage.latest(tasks)
+    failed = [state for state in latest.values() if state.status is Status.FAILED]
+    first = min(failed, key=lambda one: str(one.finished_at), default=None)
+    return state_of(latest.values()), first.error if first is not None else None
+
+
+def state_of(states: Iterable[Task]) -> State:
     """Whoever still works on it has not failed yet."""
     found = {state.status for state in states}
     open = found - ENDED
@@ -76,7 +84,14 @@ def _state(states: Iterable[Task]) -> State:
         return State.IN_PROGRESS if begun else State.QUEUED
     if Status.FAILED in found:
         return State.FAILED
-    return State.CANCELLED if Status.CANCELLED in found else State.IN_PROGRESS
+    if Status.CANCELLED in found:
+        return State.CANCELLED
+    return State.COMPLETE if found else State.QUEUED
+
+
+def _unfinished(state: State) -> State:
+    """All tasks have ended well, and what follows from that is about to be written."""
+    return State.IN_PROGRESS if state is State.COMPLETE else state
 
 
 def _progress(video: Video, latest: Mapping[UUID, Task]) -> float:
@@ -109,6 +124,6 @@ def _sizes(video: Video, latest: Mapping[UUID, Task]) -> Iterable[Size]:
             name=one.name,
             width=one.width,
             height=one.height,
-            status=State.COMPLETE if done else _state(of_it) if of_it else State.QUEUED,
+            status=State.COMPLETE if done else _unfinished(state_of(of_it)),
             progress=1.0 if done else round(share, 4),
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain import account, analytics, confirmation, email, order, transcoding, video, warehouse
+from domain import account, analytics, confirmation, email, image, order, removal, transcoding, video, warehouse
 from domain.log import Fact
 from domain.record import derived_id
 
@@ -30,8 +30,10 @@ def follow(fact: Fact) -> list[Follow]:
             return [_task(fact, transcoding.PROBE.name, {"video": _thing(fact)})]
         case video.Planned():
             return _film(fact, fact.event)
-        case video.Deleted():
-            return [_task(fact, transcoding.REMOVE.name, {"video": _thing(fact)})]
+        case image.Created():
+            return [_task(fact, image.KIND.name, {"image": _thing(fact)})]
+        case video.Deleted() | image.Deleted():
+            return [_task(fact, removal.KIND.name, {"category": _category(fact), "id": _thing(fact)})]
         case _:
             return []
 
@@ -69,6 +71,10 @@ def _numbered(fact: Fact, kind: str, request: dict[str, object], *needs: Follow)
     """One of several of this kind: its request tells them apart."""
     name = " ".join([kind, *(str(value) for key, value in request.items() if key != "video")])
     return Follow(derived_id(fact.id, name), kind, request, tuple(need.id for need in needs))
+
+
+def _category(fact: Fact) -> str:
+    return fact.stream.partition("-")[0]
 
 
 def _thing(fact: Fact) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of work that make a video: probe, segment, sound, package, stills, and removal."""
+"""The kinds of work that make a video: probe, segment, sound, package, and stills."""
 
 from uuid import UUID
 
@@ -60,12 +60,6 @@ class Shown(Made, frozen=True):
     stills: Stills
 
 
-class Gone(Record, frozen=True):
-    """How many tasks were cancelled."""
-
-    cancelled: int
-
-
 def _heavy(name: str, request: type[Request], result: type[Result]) -> Kind[Request, Result]:
     return Kind(name=name, request=request, result=result, queue=QUEUE, deadline_s=LONGEST_S, backoff=BACKOFF)
 
@@ -75,8 +69,7 @@ SEGMENT = _heavy("video_segment", OfPiece, Segment)
 SOUND = _heavy("video_sound", OfVideo, Sound)
 PACKAGE = _heavy("video_package", OfRendition, Package)
 STILLS = _heavy("video_stills", OfVideo, Shown)
-REMOVE: Kind[OfVideo, Gone] = Kind(name="video_remove", request=OfVideo, result=Gone, max_attempts=100)
-KINDS: tuple[AnyKind, ...] = (PROBE, SEGMENT, SOUND, PACKAGE, STILLS, REMOVE)
+KINDS: tuple[AnyKind, ...] = (PROBE, SEGMENT, SOUND, PACKAGE, STILLS)
 
 
 # Operations: whatever changes the bytes that come out is in the name, and their version when the recipe changes.

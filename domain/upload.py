@@ -30,11 +30,17 @@ class Purpose(StrEnum):
 
     FILE = "file"  # it is kept, and can be downloaded
     VIDEO = "video"  # it is made into what can be played
+    IMAGE = "image"  # it is made smaller, for pages and lists
 
 
 def video_of(upload: UUID) -> UUID:
     """The video that an upload becomes."""
     return derived_id(upload, "video")
+
+
+def image_of(upload: UUID) -> UUID:
+    """The image that an upload becomes."""
+    return derived_id(upload, "image")
 
 
 class Status(StrEnum):

@@ -6,27 +6,31 @@ from dataclasses import dataclass
 from adapters.postgres.database import Database
 from adapters.postgres.log import PostgresLog
 from adapters.postgres.tasks import PostgresTasks
+from adapters.tools.images import Images
 from adapters.tools.smtp import domain_of, smtp
 from adapters.tools.webhook import Post, webhook
 from adapters.workers.analytics_record import analytics_record
 from adapters.workers.email_order_confirmation import email_order_confirmation
 from adapters.workers.email_welcome import email_welcome
 from adapters.workers.films import Studio
+from adapters.workers.image_sizes import image_sizes
 from adapters.workers.letter import Letters
 from adapters.workers.probe import probe
+from adapters.workers.removal import Remove, removal
 from adapters.workers.video_package import video_package
 from adapters.workers.video_probe import video_probe
-from adapters.workers.video_remove import video_remove
 from adapters.workers.video_segment import video_segment
 from adapters.workers.video_sound import video_sound
 from adapters.workers.video_stills import video_stills
 from adapters.workers.warehouse_notify import warehouse_notify
-from domain import analytics, confirmation, email, transcoding, warehouse
+from domain import analytics, confirmation, email, image, transcoding, warehouse
 from domain.job import Work, Worker
 from domain.kind import AnyKind
 from domain.probe import KIND as PROBE
+from domain.removal import KIND as REMOVAL
 from infra.clock import Clock
 from infra.films import Films
+from infra.removal import Removal
 from infra.settings import Settings
 from infra.stories import Stories
 from infra.studio import studio_of
@@ -41,6 +45,8 @@ class Tools:
     post: Post
     warehouse: str  # the address of the warehouse
     studio: Studio
+    images: Images
+    remove: Remove
 
 
 WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
@@ -54,7 +60,8 @@ WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
     (transcoding.SOUND, lambda tools: video_sound(tools.studio)),
     (transcoding.PACKAGE, lambda tools: video_package(tools.studio)),
     (transcoding.STILLS, lambda tools: video_stills(tools.studio)),
-    (transcoding.REMOVE, lambda tools: video_remove(tools.studio.films)),
+    (image.KIND, lambda tools: image_sizes(tools.stories.image, tools.studio.shelf, tools.images)),
+    (REMOVAL, lambda tools: removal(tools.remove)),
 )
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
 QUEUES: tuple[str, ...] = tuple(sorted({kind.queue for kind in KINDS.values()}))
@@ -70,5 +77,7 @@ def workers(settings: Settings, database: Database) -> dict[str, Worker]:
         post=webhook(settings.webhook_secret, settings.webhook_private),
         warehouse=settings.webhook_url,
         studio=studio_of(settings, database, Films(log, tasks, Clock(), KINDS)),
+        images=Images([int(side) for side in settings.image_sides]),
+        remove=Removal(log, tasks, Clock()).remove,
     )
     return {kind.name: Worker(kind, work(tools)) for kind, work in WORKERS}

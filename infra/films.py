@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain import compose, lineage, task, video
-from domain.holding import Change, Tasks
+from domain import compose, video
+from domain.holding import Tasks
 from domain.kind import AnyKind
 from domain.log import Conflict, Log, Meta, Recorded, stream_of
-from domain.task import ENDED, Task
+from domain.task import Task
 from domain.video import Event, Planned, Playable, Stills, Video
 from infra.clock import Clock
 
@@ -44,31 +44,6 @@ class Films:
         found = await self.tasks.get(needed)
         return {one: found[one] for one in needed}
 
-    async def remove(self, id: UUID, meta: Meta) -> int:
-        """End all that works for a deleted video, and let go of its files; answers how many tasks were cancelled."""
-        recorded = await self.log.read(stream_of("video", id))
-        ids = [one for one in lineage.first(one.fact for one in recorded) if one not in _removals(recorded)]
-        cancelled: set[UUID] = set()
-        while True:
-            found = await lineage.all_of(ids, self.tasks.get)
-            open = {one: state for one, state in found.items() if state.status not in ENDED}
-            if not open:
-                break
-            cancelled |= open.keys()
-            await self._cancel(open, meta)
-            await self.clock.sleep(PAUSE_S)
-        await self._decide(id, lambda film: video.remove(film, list(found)), meta)
-        return len(cancelled)
-
-    async def _cancel(self, open: Mapping[UUID, Task], meta: Meta) -> None:
-        changes = []
-        for id, state in open.items():
-            if events := task.cancel(state, meta.actor, "Its video was deleted."):
-                facts, after = compose.of_task(id, state, events, meta, self.clock.now(), self.clock.new_id)
-                changes.append(Change(id, after, facts, version=state.version))
-        if changes:
-            await self.tasks.settle(changes, meta.actor)
-
     async def _decide(self, id: UUID, decide: Decide, meta: Meta) -> None:
         """Raises Conflict where others write all the time."""
         for left in reversed(range(TRIES)):
@@ -86,11 +61,6 @@ class Films:
                 await asyncio.sleep(self.clock.chance() * 0.05)
             else:
                 return
-
-
-def _removals(recorded: Sequence[Recorded]) -> set[UUID]:
-    """The tasks that remove it: they cannot end themselves."""
-    return set(lineage.first(one.fact for one in recorded if isinstance(one.fact.event, video.Deleted)))
 
 
 def _folded(recorded: Sequence[Recorded]) -> Video:

@@ -91,6 +91,7 @@ class Settings:
     scratch: str = ""  # a folder in which workers work on files; empty: one in the folder for temporary files
     media_slots: int = 0  # tasks of the queue media that one worker runs at once; 0: as many as there are processors
     media_threads: int = 2  # of one ffmpeg
+    image_sides: tuple[str, ...] = ("160", "640", "1600")  # of the sizes of images: the longer side in pixels
     video_sides: tuple[str, ...] = ("360", "720", "1080")  # of the renditions: the shorter side in pixels
     video_preset: str = "veryfast"  # of the encoder x264: from ultrafast to veryslow
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
@@ -202,7 +203,7 @@ def _require_usable(settings: Settings) -> None:
             f"and it is {settings.heartbeat_s}."
         )
     _require_webhook(settings)
-    _require_video(settings)
+    _require_media(settings)
     if not settings.key.isascii() or not settings.key.isprintable():
         raise BadSetting("The setting key should be printable ASCII, as `postcommit keys create` tells it.")
     if settings.log_level.lower() not in LEVELS:
@@ -218,10 +219,12 @@ def _require_webhook(settings: Settings) -> None:
         raise BadSetting("The setting webhook_secret should be whsec_ and 24 to 64 bytes as base64.")
 
 
-def _require_video(settings: Settings) -> None:
-    if not all(side.isdecimal() and 2 <= int(side) <= 4_320 for side in settings.video_sides or ("",)):
-        shown = ",".join(settings.video_sides)
-        raise BadSetting(f"The setting video_sides should be numbers of pixels from 2 to 4320, and it is {shown!r}.")
+def _require_media(settings: Settings) -> None:
+    for name in ("video_sides", "image_sides"):
+        sides: Sequence[str] = getattr(settings, name) or ("",)
+        if not all(side.isdecimal() and 2 <= int(side) <= 4_320 for side in sides):
+            shown = ",".join(sides)
+            raise BadSetting(f"The setting {name} should be numbers of pixels from 2 to 4320, and it is {shown!r}.")
     if settings.video_preset not in PRESETS:
         raise BadSetting(
             f"The setting video_preset should be one of {', '.join(PRESETS)}, and it is {settings.video_preset!r}."

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain import account, compose, order
+from domain import account, compose, image, order
 from domain.account import Account
+from domain.image import Image
 from domain.log import Conflict, Entry, Log, Meta, stream_of
 from domain.order import Order
 from infra.clock import Clock
@@ -26,6 +27,11 @@ class Stories:
         """An unknown order has version 0."""
         recorded = await self.log.read(stream_of("order", id))
         return order.fold((r.fact.event, r.fact.at) for r in recorded if isinstance(r.fact.event, order.Event))
+
+    async def image(self, id: UUID) -> Image:
+        """An unknown image has version 0."""
+        recorded = await self.log.read(stream_of("image", id))
+        return image.fold((r.fact.event, r.fact.at) for r in recorded if isinstance(r.fact.event, image.Event))
 
     async def record(self, id: UUID, meta: Meta) -> Order:
         """Record a confirmed order, once; answers with it as it is then. Raises Conflict where others write all the

@@ -64,7 +64,8 @@ def seen(path: Path) -> Seen:
 
 def likeness(path: Path, other: Path) -> float:
     """The least likeness of two frames that are shown at the same place: 1.0 for the same picture (SSIM)."""
-    compared = "[0:v]settb=1/25,setpts=N[a];[1:v]settb=1/25,setpts=N[b];[a][b]ssim=stats_file=-"
+    alike = "scale=320:180,settb=1/25,setpts=N"
+    compared = f"[0:v]{alike}[a];[1:v]{alike}[b];[a][b]ssim=stats_file=-"
     argv = [FFMPEG, "-nostdin", "-v", "error", "-i", str(path), "-i", str(other), "-lavfi", compared, "-f", "null", "-"]
     told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     return min(float(one) for one in re.findall(r"All:([0-9.]+)", told))

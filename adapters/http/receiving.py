@@ -17,7 +17,7 @@ from adapters.http.problems import DETAILS, Problem
 from adapters.http.service import Intake, Service
 from adapters.http.things import read
 from adapters.http.write import decide, write
-from domain import compose, upload, video
+from domain import compose, image, upload, video
 from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
 from domain.log import Answer, Fact, Meta, Recorded
 from domain.upload import Begun, Given, Purpose, Status, Upload
@@ -46,8 +46,8 @@ async def receive(
     if left < 0 or (read and announced.isdecimal() and int(announced) > left):
         detail = f"Behind {offset} there are {max(left, 0)} bytes to come, and this has more."
         raise Problem("too-large", detail, headers=TO_CLOSE)
-    chunks = _chunks(request, left) if read else _nothing()
-    with _place(store, service.new_id()):
+    chunks = chunks_of(request, left) if read else _nothing()
+    with place(store, service.new_id()):
         size_bytes = await stored(store.uploads.write(id, offset, chunks, checksum))
     if size_bytes == found.begun.size_bytes:
         await finish(request, id)
@@ -55,7 +55,7 @@ async def receive(
 
 
 @contextmanager
-def _place(store: Intake, one: UUID) -> Iterator[None]:
+def place(store: Intake, one: UUID) -> Iterator[None]:
     """One of those that bring bytes at once. Raises Problem where there are too many."""
     if len(store.under_way) >= store.most_at_once:
         raise Problem("overloaded", "Too many uploads are under way here. Try again in a moment.", headers=TO_CLOSE)
@@ -121,9 +121,9 @@ async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...
     require_fitting(store, given.size_bytes)
     await require_quota(request, given, None)
     id, begun = service.new_id(), upload.begin(Upload(), given)
-    with _place(store, id):
+    with place(store, id):
         await stored(store.uploads.begin(id))
-        arrived = await stored(store.uploads.write(id, 0, _chunks(request, given.size_bytes), None))
+        arrived = await stored(store.uploads.write(id, 0, chunks_of(request, given.size_bytes), None))
     if arrived != given.size_bytes:
         raise Problem("bad-request", "The body ended before it was complete.")
     file = await stored(store.uploads.sum(id, arrived))
@@ -152,6 +152,10 @@ def _become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> t
             given = video.Given(source=file, upload=id, filename=begun.filename, filetype=begun.filetype)
             events = video.create(video.Video(), given)
             return compose.of_thing(upload.video_of(id), 0, events, by, service.now(), service.new_id)
+        case Purpose.IMAGE:
+            created = image.Created(source=file, upload=id, filename=begun.filename, filetype=begun.filetype)
+            sent = image.create(image.Image(), created)
+            return compose.of_thing(upload.image_of(id), 0, sent, by, service.now(), service.new_id)
         case other:
             assert_never(other)
 
@@ -170,7 +174,7 @@ async def require_quota(request: Call, given: Given | Begun | None, id: UUID | N
         raise Problem("over-quota", detail, headers=TO_CLOSE)
 
 
-async def _chunks(request: Call, left: int) -> AsyncIterator[bytes]:
+async def chunks_of(request: Call, left: int) -> AsyncIterator[bytes]:
     """The body as it comes, at most so many bytes. Raises Problem."""
     stopping = desk(request).service.stopping
     while True:

@@ -345,4 +345,10 @@ def _shown(store: Intake, id: UUID, found: Upload, part: Part | None) -> dict[st
 def _led_to(id: UUID, purpose: str) -> dict[str, str]:
     """Where what it has become is to be found."""
     content = {"content": f"/v1/uploads/{id}/content"}
-    return content | ({"video": f"/v1/videos/{upload.video_of(id)}"} if purpose == Purpose.VIDEO else {})
+    match Purpose(purpose):
+        case Purpose.FILE:
+            return content
+        case Purpose.VIDEO:
+            return content | {"video": f"/v1/videos/{upload.video_of(id)}"}
+        case Purpose.IMAGE:
+            return content | {"image": f"/v1/images/{upload.image_of(id)}"}

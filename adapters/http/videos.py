@@ -27,6 +27,7 @@ from adapters.http.problems import Problem
 from adapters.http.receiving import intake, take_whole
 from adapters.http.shown import ENCODER, etag, id_of, matches, ok, tags
 from adapters.http.things import read, streams, written
+from adapters.http.working import of_each, tasks_of
 from adapters.http.write import answered, claim, decide, write
 from domain import compose, lineage, making, upload, video
 from domain.access import Right
@@ -190,8 +191,8 @@ async def list_videos(request: Call, after: Text = None, limit: Limit = 50) -> R
     found, following = await streams(request, "video.created", after, limited(limit))
     pairs = [(_id(recorded), recorded, _folded(recorded)) for recorded in found]
     open = [recorded for _, recorded, one in pairs if one.works]
-    tasks = await _tasks(request, open)
-    items = [_shown(id, one, _of(recorded, tasks)) for id, recorded, one in pairs if one.deleted_at is None]
+    tasks = await tasks_of(request, open)
+    items = [_shown(id, one, of_each(recorded, tasks)) for id, recorded, one in pairs if one.deleted_at is None]
     return page(items, following, request)
 
 
@@ -200,7 +201,7 @@ async def see_video(request: Call, id: FromPath[str]) -> Response[bytes]:
     """A video: how far it is, what can be played of it, and the tasks that work for it."""
     known = id_of(id)
     recorded = await _present(request, known)
-    return ok(_shown(known, _folded(recorded), await _tasks(request, [recorded])))
+    return ok(_shown(known, _folded(recorded), await tasks_of(request, [recorded])))
 
 
 @get("/v1/videos/{id:str}/status", opt=needs(Right.READ_ACCOUNTS) | STATUS)
@@ -275,7 +276,7 @@ async def _frames(request: Call, id: UUID) -> AsyncGenerator[bytes, None]:
 async def _short(request: Call, id: UUID) -> Short:
     recorded = await _present(request, id)
     found = _folded(recorded)
-    told = making.told(found, await _tasks(request, [recorded]) if found.works else {})
+    told = making.told(found, await tasks_of(request, [recorded]) if found.works else {})
     return Short(id=id, status=told.status, progress=told.progress, stage=told.stage, error=told.error)
 
 
@@ -297,28 +298,6 @@ async def _present(request: Call, id: UUID) -> Sequence[Recorded]:
     if (at := _folded(recorded).deleted_at) is not None:
         raise Problem("gone", f"The video {id} was deleted.", deleted_at=at)
     return recorded
-
-
-async def _tasks(request: Call, videos: Sequence[Sequence[Recorded]]) -> dict[UUID, Task]:
-    """All tasks that ever worked for these."""
-    queries = desk(request).service.queries
-
-    async def states(ids: Sequence[UUID]) -> Mapping[UUID, Task]:
-        return {seen.id: seen.task for seen in await queries.seen(ids)}
-
-    ids = lineage.first(one.fact for recorded in videos for one in recorded)
-    return await lineage.all_of(ids, states)
-
-
-def _of(recorded: Sequence[Recorded], tasks: Mapping[UUID, Task]) -> dict[UUID, Task]:
-    """Those of the tasks that work for this one."""
-    found, left = {}, lineage.first(one.fact for one in recorded)
-    while left:
-        id = left.pop()
-        if (state := tasks.get(id)) is not None:
-            found[id] = state
-            left += [state.retried_as] if state.retried_as else []
-    return found
 
 
 def _id(recorded: Sequence[Recorded]) -> UUID:

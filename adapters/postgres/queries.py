@@ -30,6 +30,7 @@ FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 MOST_COUNTED = 100_000  # rows that are counted for a scrape
 MANY = 10_000  # positions that such a skew may shift
 RAW = ("data", "personal", "meta")  # JSON that is passed on as it is stored
+ANNOUNCED = ("upload.begun", "batch.gathered")  # facts that say how many bytes somebody sends
 
 
 class PostgresQueries:
@@ -159,7 +160,10 @@ class PostgresQueries:
         actor: ColumnElement[str] = literal_column(ACTOR_OF_EVENT)
         size: ColumnElement[int] = cast(literal_column("data ->> 'size_bytes'"), BigInteger)
         begun = select(func.coalesce(func.sum(size), 0)).where(
-            events.c.name == "upload.begun", NEW_THING, actor == owner, events.c.id >= _id_at(since)
+            events.c.name.in_(ANNOUNCED),
+            NEW_THING,
+            actor == owner,
+            events.c.id >= _id_at(since),
         )
         if until is not None:
             first = select(events.c.id).where(events.c.stream == stream_of("upload", until), events.c.version == 1)

@@ -28,17 +28,12 @@ HLS_S = 6  # of one part of a playlist
 SOUND_BITS = 128_000
 THUMBNAIL, COLUMNS, MOST_THUMBNAILS = 160, 10, 100
 POSTER = 1280
-NO_ROOM = "No space left on device"
 
 Heard = Callable[[int], None]  # how many frames are done
 
 
 class NoFilm(Exception):
     """It is nothing that can be played; the message is a full sentence."""
-
-
-class NoRoom(Exception):
-    """There is no room for what is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +187,7 @@ async def _run(
 ) -> None:
     program = imageio_ffmpeg.get_ffmpeg_exe()
     readable = (program,)
-    try:
-        await run(
-            (program, *argv), limits=limits, source=source, given=given, made=made, heard=heard, readable=readable
-        )
-    except Broken as error:
-        if NO_ROOM in str(error):
-            raise NoRoom from error
-        raise
+    await run((program, *argv), limits=limits, source=source, given=given, made=made, heard=heard, readable=readable)
 
 
 def _taken(*before: str, threads: int = 1) -> list[str]:

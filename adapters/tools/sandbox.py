@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from domain.file import Full
+
 CONFINE = str(Path(__file__).with_name("children") / "confine.py")
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 NICE = 19
@@ -65,7 +67,7 @@ async def run(
     """Run the program, and answer with what it wrote to its standard output; `heard` gets that by lines instead.
 
     `source` is a descriptor, its standard input; `given` can be read, `made` written.
-    Raises Broken, TooMuch, Unsafe."""
+    Raises Broken, TooMuch, Full, Unsafe."""
     told = {
         "parent": os.getpid(),
         "nice": NICE,
@@ -130,6 +132,8 @@ def _tell(code: int, words: str) -> None:
     last = words.splitlines()[-1] if words else f"code {code}"
     if code == REFUSED and words.startswith("The sandbox"):
         raise Unsafe(words)
+    if "No space left on device" in words:
+        raise Full(last)
     if code == -signal.SIGXCPU:
         raise TooMuch("It took more of the processor than it may.")
     if code == -signal.SIGXFSZ or "File too large" in words:

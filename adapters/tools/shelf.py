@@ -59,14 +59,11 @@ class Shelf:
             await asyncio.to_thread(shutil.rmtree, here, ignore_errors=True)
 
     @asynccontextmanager
-    async def source(self, file: File) -> AsyncIterator[Callable[[], int]]:
-        """Opens the file to be read, as often as it is called. Raises FileNotFoundError."""
-        path = self._scratch / "sources" / file.sha256
+    async def source(self, file: File, lasts: bool = True) -> AsyncIterator[Callable[[], int]]:
+        """Opens the file to be read, as often as it is called; one that `lasts` stays near for others. Raises
+        FileNotFoundError and Full."""
         opened: list[int] = []
-        try:
-            whole = await self._sourced(file, path)
-        except FileExistsError:  # somebody else fetched it in the same moment
-            whole = await self._sourced(file, path)
+        whole = await self._sourced(file, lasts)
 
         def again() -> int:
             opened.append(os.open(f"/proc/self/fd/{whole}", os.O_RDONLY | os.O_CLOEXEC))
@@ -99,20 +96,23 @@ class Shelf:
                 return None
         return found
 
-    async def _sourced(self, file: File, path: Path) -> int:
+    async def _sourced(self, file: File, lasts: bool) -> int:
         """Its descriptor; fetched, where it is not there yet."""
-        with suppress(FileNotFoundError):
-            whole = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        folder = self._scratch / "sources"
+        path, used = folder / file.sha256, folder / f"{file.sha256}.used"
+        if lasts:
             with suppress(FileNotFoundError):
-                (path.parent / f"{file.sha256}.used").touch()
-            return whole
+                whole = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                used.touch()
+                return whole
         await asyncio.to_thread(self._forget_sources)
-        beside = path.with_name(f"{file.sha256}.{uuid4()}")
+        beside = folder / f"{file.sha256}.{uuid4()}"
         try:
             await self._files.fetch(file.sha256, str(beside))
             whole = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
-            (path.parent / f"{file.sha256}.used").touch()
-            beside.replace(path)
+            if lasts:
+                used.touch()
+                beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
         return whole

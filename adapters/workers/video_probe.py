@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from adapters.tools.ffmpeg import Looked
-from adapters.workers.films import Studio, told
+from adapters.workers.children import told
+from adapters.workers.films import Studio
 from domain import transcoding, video
 from domain.file import File
 from domain.job import Job, Work

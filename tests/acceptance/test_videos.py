@@ -18,7 +18,11 @@ from tests.films import film, likeness, seen, silences_s
 from tests.waiting import until, until_told
 
 FRAME_S = 1 / 25
-SIDES = {"POSTCOMMIT_VIDEO_SIDES": "90,180", "POSTCOMMIT_VIDEO_PRESET": "ultrafast", "POSTCOMMIT_FILES_GRACE_S": "60"}
+SIDES = {
+    "POSTCOMMIT_VIDEO_SIDES": "90,180,720",
+    "POSTCOMMIT_VIDEO_PRESET": "ultrafast",
+    "POSTCOMMIT_FILES_GRACE_S": "60",
+}
 LONG = pytest.param(60.0, 10, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])
 MOST_SILENT_S = 0.025
 
@@ -173,7 +177,7 @@ async def plays_by_hls(client: httpx.AsyncClient, shown: dict[str, Any], folder:
 
 
 async def _killed(service: Running, client: httpx.AsyncClient, created: Any, at: float, worker: bool) -> int:
-    """Kill the worker, or one ffmpeg, as soon as the video is so far; answers how many tasks it can have had in hand."""
+    """Kill the worker, or one ffmpeg, as soon as the video is so far; answers how many tasks were in hand at most."""
 
     async def so_far() -> bool:
         told = (await client.get(created["links"]["status"])).json()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, consumer, item, key, order, rebuild, task, upload, video
+from domain import account, catalogue, consumer, image, item, key, order, rebuild, task, upload, video
 from domain.file import File
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
@@ -204,6 +204,24 @@ events: dict[Any, st.SearchStrategy[Event]] = {
     video.Deleted: st.just(video.Deleted()),
     video.Removed: st.builds(
         video.Removed, tasks=st.lists(st.uuids(), max_size=3).map(tuple), upload=st.none() | st.uuids()
+    ),
+    image.Created: st.builds(
+        image.Created,
+        source=files,
+        upload=st.none() | st.uuids(),
+        batch=st.none() | st.uuids(),
+        filename=st.none() | texts,
+        filetype=st.none() | texts,
+    ),
+    image.Deleted: st.just(image.Deleted()),
+    image.Removed: st.builds(
+        image.Removed, tasks=st.lists(st.uuids(), max_size=3).map(tuple), upload=st.none() | st.uuids()
+    ),
+    image.Gathered: st.builds(
+        image.Gathered,
+        images=st.lists(st.uuids(), max_size=3).map(tuple),
+        tasks=st.lists(st.uuids(), max_size=3).map(tuple),
+        size_bytes=whole,
     ),
     item.Created: st.builds(item.Created, details=details),
     item.Changed: st.builds(item.Changed, before=details, after=details),

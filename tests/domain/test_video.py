@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain import holds, making, reactions, task, transcoding, video
+from domain import holds, making, reactions, removal, task, transcoding, video
 from domain.file import File
 from domain.log import Fact, Recorded, stream_of
 from domain.making import State
@@ -99,7 +99,7 @@ def test_a_deleted_video_takes_nothing_more_and_is_removed_once() -> None:
     assert removed == video.Removed(tasks=(UUID(int=1),), upload=CREATED.upload)
     assert video.remove(given(CREATED, video.Deleted(), removed), []) == []
     assert video.remove(given(CREATED), []) == [], "only what was deleted is removed"
-    assert [one.kind for one in reactions.follow(fact(video.Deleted()))] == [transcoding.REMOVE.name]
+    assert [one.kind for one in reactions.follow(fact(video.Deleted()))] == [removal.KIND.name]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Several files in one request: a form with parts (RFC 7578), each of which goes straight to the store."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
+
+from adapters.http.desk import Call, desk
+from adapters.http.origin import header
+from adapters.http.problems import DETAILS, Problem
+from adapters.http.receiving import (
+    TO_CLOSE,
+    chunks_of,
+    intake,
+    place,
+    require_fitting,
+    require_quota,
+    stored,
+)
+from domain.file import File
+from domain.image import MOST_IN_BATCH
+from domain.upload import Given
+
+FORM = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One part of the form that is a file; `id` is its name in the store until all of them are told of."""
+
+    id: UUID
+    file: File
+    filename: str | None
+    filetype: str | None
+
+
+async def gathered(request: Call) -> list[Sent]:
+    """All files of the form, each of them kept. Raises Problem: then none of them counts."""
+    store, length = intake(request), header(request.scope, b"content-length")
+    if length is None or not length.isdecimal():
+        raise Problem("length-required", DETAILS["length-required"], headers=TO_CLOSE)
+    media_type, options = parse_options_header(header(request.scope, b"content-type") or "")
+    if media_type != FORM or "boundary" not in options:
+        raise Problem("unsupported-media-type", f"Send {FORM} with a boundary.", headers=TO_CLOSE)
+    require_fitting(store, int(length))
+    await require_quota(request, Given(size_bytes=int(length)), None)
+    with place(store, desk(request).service.new_id()):
+        sent: list[Sent] = []
+        try:
+            async for one in _files(request, options["boundary"], int(length)):
+                sent.append(one)
+        except ParserLimitReached:
+            detail = f"A batch has at most {MOST_IN_BATCH} files."
+            raise Problem("too-large", detail, headers=TO_CLOSE) from None
+        except MultipartError as error:
+            raise Problem("bad-request", f"The form cannot be read: {error}.", headers=TO_CLOSE) from None
+    return sent
+
+
+async def _files(request: Call, boundary: str, length: int) -> AsyncIterator[Sent]:
+    """The parts of the form that have a file's name, as they come."""
+    parts = _Parts(
+        PushMultipartParser(boundary, content_length=length, max_segment_count=MOST_IN_BATCH), request, length
+    )
+    while (part := await parts.next()) is not None:
+        if part.filename is None:
+            async for _ in parts.content():
+                pass
+            continue
+        yield await _kept(request, part, parts.content())
+
+
+async def _kept(request: Call, part: MultipartSegment, content: AsyncIterator[bytes]) -> Sent:
+    store, id = intake(request), desk(request).service.new_id()
+    await stored(store.uploads.begin(id))
+    size_bytes = await stored(store.uploads.write(id, 0, content, None))
+    file = await stored(store.uploads.sum(id, size_bytes))
+    await store.touch(file)
+    await stored(store.uploads.keep(id, file))
+    return Sent(id, file, part.filename or None, part.content_type or None)
+
+
+class _Parts:
+    """The events of the parser, one part after the other."""
+
+    def __init__(self, parser: PushMultipartParser, request: Call, length: int) -> None:
+        self._events = self._read(parser, request, length)
+
+    async def next(self) -> MultipartSegment | None:
+        """The next part, None after the last. The content of the one before was read to its end."""
+        async for event in self._events:
+            if isinstance(event, MultipartSegment):
+                return event
+        return None
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """What the part holds that was told last."""
+        async for event in self._events:
+            if event is None:
+                return
+            yield bytes(event)
+
+    async def _read(self, parser: PushMultipartParser, request: Call, length: int) -> AsyncIterator[Any]:
+        with parser:
+            async for chunk in chunks_of(request, length):
+                if chunk:
+                    for event in parser.parse(chunk):
+                        yield event

@@ -17,6 +17,7 @@ MICRO = 1_000_000
 ATTACHED = 0x400  # a cover among the streams of a song
 MOST_TRIES = 300  # packets, until one has given a picture
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi"
+KNOWN = "MP4, MOV, Matroska, WebM, MPEG-TS or AVI"
 CUTTABLE = ("mov", "matroska")
 SAFE = {"protocol_whitelist": "fd", "format_whitelist": CONTAINERS, "probesize": "20000000"}
 CODECS = frozenset(
@@ -62,7 +63,7 @@ def look(asked: Any) -> Any:
         with av.open("fd:", options=SAFE, metadata_errors="replace") as film:
             return _looked(film, asked)
     except av.error.FFmpegError as error:
-        raise Refused(f"It cannot be read as a film: {error.strerror}.") from None
+        raise Refused(f"It is no film in {KNOWN}, or it is broken: {error.strerror}.") from None
 
 
 def _looked(film: Any, asked: Any) -> Any:

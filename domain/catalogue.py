@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from domain import account, consumer, image, item, key, order, rebuild, task, upload, video
+from domain import account, consumer, image, item, key, order, rebuild, report, task, upload, video
 from domain.log import Event
 from domain.record import personal_fields, split
 
@@ -36,6 +36,11 @@ TYPES: dict[str, type[Event]] = {
     "key.rotated": key.Rotated,
     "key.revoked": key.Revoked,
     "reader.rebuilt": rebuild.Rebuilt,
+    "report.requested": report.Requested,
+    "report.planned": report.Planned,
+    "report.completed": report.Completed,
+    "report.deleted": report.Deleted,
+    "report.removed": report.Removed,
     "upload.begun": upload.Begun,
     "upload.finished": upload.Finished,
     "upload.rejected": upload.Rejected,

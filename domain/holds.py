@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from domain import image, task, upload, video
+from domain import image, report, task, upload, video
 from domain.file import is_sha256
 from domain.log import Fact, Recorded, stream_of
 
@@ -40,6 +40,8 @@ def _held(fact: Fact) -> Iterator[str]:
             yield from (file.sha256 for one in reused for file in video.files_of(one))
             if stills is not None:
                 yield from (stills.poster.sha256, stills.sheet.sha256)
+        case report.Completed(file=file):
+            yield file.sha256
         case task.Completed(result=result):
             yield from of_result(result)
         case _:
@@ -61,6 +63,11 @@ def _released(fact: Fact) -> Iterator[str]:
             yield fact.stream
         case video.RenditionReady(pieces=pieces):
             yield from _streams("task", pieces)
+        case report.Completed(parts=parts):
+            yield from _streams("task", parts)
+        case report.Removed(tasks=tasks):
+            yield fact.stream
+            yield from _streams("task", tasks)
         case video.Removed(tasks=tasks, upload=upload_id) | image.Removed(tasks=tasks, upload=upload_id):
             yield fact.stream
             yield from _streams("task", tasks)

@@ -42,3 +42,10 @@ def lives(first: UUID, tasks: Mapping[UUID, Task]) -> dict[UUID, Task]:
         found[id] = state
         id = state.retried_as
     return found
+
+
+async def needed(id: UUID, read: Read) -> dict[UUID, Task]:
+    """The tasks that a task needed, as they ended, in the order in which it was asked for."""
+    needs = (await read([id]))[id].needs
+    found = await read(needs)
+    return {one: found[one] for one in needs}

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain import account, consumer, image, item, key, order, rebuild, task, upload, video
+from domain import account, consumer, image, item, key, order, rebuild, report, task, upload, video
 from domain.record import Record, Value
 from domain.task import Task
 
@@ -19,6 +19,7 @@ Event = (
     | key.Event
     | order.Event
     | rebuild.Event
+    | report.Event
     | upload.Event
     | video.Event
 )

@@ -58,7 +58,7 @@ def told(video: Video, tasks: Mapping[UUID, Task]) -> Making:
     failed = [(id, state) for id, state in latest.items() if state.status is Status.FAILED]
     id, first = min(failed, key=lambda one: str(one[1].finished_at), default=(None, None))
     return Making(
-        status=_unfinished(state_of(latest.values())),
+        status=unfinished(state_of(latest.values())),
         progress=round(_progress(video, latest), 4),
         stage=stage,
         renditions=sizes,
@@ -89,7 +89,7 @@ def state_of(states: Iterable[Task]) -> State:
     return State.COMPLETE if found else State.QUEUED
 
 
-def _unfinished(state: State) -> State:
+def unfinished(state: State) -> State:
     """All tasks have ended well, and what follows from that is about to be written."""
     return State.IN_PROGRESS if state is State.COMPLETE else state
 
@@ -101,6 +101,12 @@ def _progress(video: Video, latest: Mapping[UUID, Task]) -> float:
     weights = [(_weight(state), _share(state)) for state in latest.values() if state.kind != transcoding.PROBE.name]
     whole = sum(weight for weight, _ in weights)
     return 0.01 + 0.99 * sum(weight * share for weight, share in weights) / whole if whole else 0.01
+
+
+def share(tasks: Mapping[UUID, Task]) -> float:
+    """How much of the work of these tasks is done, each of them counted the same, from 0 to 1."""
+    latest = lineage.latest(tasks).values()
+    return round(sum(map(_share, latest)) / len(latest), 4) if latest else 0.0
 
 
 def _weight(state: Task) -> float:
@@ -124,6 +130,6 @@ def _sizes(video: Video, latest: Mapping[UUID, Task]) -> Iterable[Size]:
             name=one.name,
             width=one.width,
             height=one.height,
-            status=State.COMPLETE if done else _unfinished(state_of(of_it)),
+            status=State.COMPLETE if done else unfinished(state_of(of_it)),
             progress=1.0 if done else round(share, 4),
         )

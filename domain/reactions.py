@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain import account, analytics, confirmation, email, image, order, removal, transcoding, video, warehouse
+from domain import account, analytics, confirmation, email, image, order, removal, report, transcoding, video, warehouse
 from domain.log import Fact
 from domain.record import derived_id
 
@@ -32,7 +32,11 @@ def follow(fact: Fact) -> list[Follow]:
             return _film(fact, fact.event)
         case image.Created():
             return [_task(fact, image.KIND.name, {"image": _thing(fact)})]
-        case video.Deleted() | image.Deleted():
+        case report.Requested():
+            return [_task(fact, report.PLAN.name, {"report": _thing(fact)})]
+        case report.Planned():
+            return _pages(fact, fact.event)
+        case video.Deleted() | image.Deleted() | report.Deleted():
             return [_task(fact, removal.KIND.name, {"category": _category(fact), "id": _thing(fact)})]
         case _:
             return []
@@ -67,9 +71,19 @@ def _film(fact: Fact, planned: video.Planned) -> list[Follow]:
     return [*found[:1], *stills, *found[1:]]
 
 
+def _pages(fact: Fact, planned: report.Planned) -> list[Follow]:
+    """A task for each section, and one that binds them."""
+    of_report: dict[str, object] = {"report": _thing(fact)}
+    sections = [
+        _numbered(fact, report.SECTION.name, of_report | {"section": number})
+        for number in range(len(planned.sections) + 1)
+    ]
+    return [*sections, _task(fact, report.BIND.name, of_report, *sections)]
+
+
 def _numbered(fact: Fact, kind: str, request: dict[str, object], *needs: Follow) -> Follow:
     """One of several of this kind: its request tells them apart."""
-    name = " ".join([kind, *(str(value) for key, value in request.items() if key != "video")])
+    name = " ".join([kind, *(str(value) for key, value in request.items() if key not in ("video", "report"))])
     return Follow(derived_id(fact.id, name), kind, request, tuple(need.id for need in needs))
 
 

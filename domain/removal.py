@@ -8,9 +8,9 @@ from domain.record import Record
 
 
 class Request(Record, frozen=True):
-    """`id` is that of a deleted video or image."""
+    """`id` is that of a deleted video, image or report."""
 
-    category: Literal["video", "image"]
+    category: Literal["video", "image", "report"]
     id: UUID
 
 

@@ -99,7 +99,7 @@ SAMPLES: Mapping[str, Any] = {
     "request": {"account": "01a20495-2e1a-741d-97ea-9f384675989e"},
     "result": {"message_id": "<task-01a20495-2e1b-7d87-b4f3-ce4a2d756a28@example.com>"},
 }
-BY_FORMAT = {"uuid": "01a20495-2e1a-741d-97ea-9f384675989e", "date-time": "2026-03-01T12:00:00Z"}
+BY_FORMAT = {"date": "2026-03-01", "uuid": "01a20495-2e1a-741d-97ea-9f384675989e", "date-time": "2026-03-01T12:00:00Z"}
 BY_TYPE: Mapping[str, Any] = {"string": "words", "integer": 1, "number": 0.5, "boolean": True, "null": None}
 
 

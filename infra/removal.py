@@ -5,30 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from domain import compose, image, lineage, task, video
+from domain import compose, image, lineage, report, task, video
 from domain.holding import Change, Tasks
-from domain.log import Conflict, Entry, Event, Log, Meta, Recorded, stream_of
+from domain.log import Event, Meta
 from domain.task import ENDED, Task
-from infra.clock import Clock
+from infra.deciding import Deciding
 
-TRIES = 20
 PAUSE_S = 0.5
 FOLDS: Mapping[str, tuple[Any, Callable[[Any, Sequence[UUID]], Sequence[Event]], type[Any]]] = {
     "video": (video.fold, video.remove, video.Deleted),
     "image": (image.fold, image.remove, image.Deleted),
+    "report": (report.fold, report.remove, report.Deleted),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    log: Log
+    deciding: Deciding
     tasks: Tasks
-    clock: Clock
 
     async def remove(self, category: str, id: UUID, meta: Meta) -> int:
         """Answers how many tasks were cancelled. Raises Conflict where others write all the time."""
-        stream, (_, _, deleted) = stream_of(category, id), FOLDS[category]
-        recorded = await self.log.read(stream)
+        fold, remove, deleted = FOLDS[category]
+        recorded = await self.deciding.read(category, id)
         ids = lineage.first(one.fact for one in recorded if not isinstance(one.fact.event, deleted))
         cancelled: set[UUID] = set()
         while True:
@@ -38,29 +37,15 @@ class Removal:
                 break
             cancelled |= open.keys()
             await self._cancel(open, meta)
-            await self.clock.sleep(PAUSE_S)
-        await self._let_go(category, id, list(found), meta)
+            await self.deciding.clock.sleep(PAUSE_S)
+        await self.deciding.decide(category, id, fold, lambda thing: remove(thing, list(found)), meta)
         return len(cancelled)
 
     async def _cancel(self, open: Mapping[UUID, Task], meta: Meta) -> None:
-        changes = []
+        changes, clock = [], self.deciding.clock
         for id, state in open.items():
             if events := task.cancel(state, meta.actor, "What it worked for was deleted."):
-                facts, after = compose.of_task(id, state, events, meta, self.clock.now(), self.clock.new_id)
+                facts, after = compose.of_task(id, state, events, meta, clock.now(), clock.new_id)
                 changes.append(Change(id, after, facts, version=state.version))
         if changes:
             await self.tasks.settle(changes, meta.actor)
-
-    async def _let_go(self, category: str, id: UUID, tasks: Sequence[UUID], meta: Meta) -> None:
-        fold, remove, _ = FOLDS[category]
-        for left in reversed(range(TRIES)):
-            recorded: Sequence[Recorded] = await self.log.read(stream_of(category, id))
-            thing = fold((one.fact.event, one.fact.at) for one in recorded)
-            if not (events := remove(thing, tasks)):
-                return
-            now, new_id = self.clock.now(), self.clock.new_id
-            try:
-                await self.log.append(Entry(compose.of_thing(id, thing.version, events, meta, now, new_id)))
-            except Conflict:
-                if left == 0:
-                    raise

@@ -163,7 +163,7 @@ class PostgresQueries:
             events.c.name.in_(ANNOUNCED),
             NEW_THING,
             actor == owner,
-            events.c.id >= _id_at(since),
+            events.c.id >= id_at(since),
         )
         if until is not None:
             first = select(events.c.id).where(events.c.stream == stream_of("upload", until), events.c.version == 1)
@@ -205,9 +205,9 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     asked = {name: getattr(wanted, name) for name in conditions}
     found = [conditions[name](value) for name, value in asked.items() if value not in (None, ())]
     if wanted.since is not None:  # ids begin with the time, so their index finds it
-        found.append(table.id >= _id_at(_before(wanted.since)))
+        found.append(table.id >= id_at(_before(wanted.since)))
     if wanted.until is not None:
-        found.append(table.id < _id_at(_behind(wanted.until)))
+        found.append(table.id < id_at(_behind(wanted.until)))
     return found
 
 
@@ -219,7 +219,7 @@ def _behind(time: datetime) -> datetime:
     return time + min(SKEW, LAST - time)
 
 
-def _id_at(time: datetime) -> UUID:
+def id_at(time: datetime) -> UUID:
     """The least UUIDv7 (RFC 9562) of that millisecond."""
     return UUID(int=(min(max(int(time.timestamp() * 1000), 0), 2**48 - 1) << 80) | 0x7 << 76 | 0x2 << 62)
 

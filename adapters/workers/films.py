@@ -1,6 +1,6 @@
 """What every worker of videos does: it takes the plan."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -21,7 +21,10 @@ class Films(Protocol):
     async def plan(self, id: UUID, planned: Planned, meta: Meta) -> None: ...
     async def ready(self, id: UUID, playable: Playable, pieces: Sequence[UUID], meta: Meta) -> None: ...
     async def show(self, id: UUID, stills: Stills, meta: Meta) -> None: ...
-    async def needs(self, id: UUID) -> dict[UUID, Task]: ...
+
+
+Needs = Callable[[UUID], Awaitable[Mapping[UUID, Task]]]
+"""The tasks that a task needed, as they ended, in the order in which it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Studio:
     films: Films
     shelf: Shelf
     ffmpeg: Ffmpeg
+    needs: Needs
     sides: Sequence[int]  # of the renditions: the shorter one, in pixels
     preset: str  # of the encoder
 

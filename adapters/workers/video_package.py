@@ -27,7 +27,7 @@ def video_package(studio: Studio) -> Work:
             rendition = next((one for one in plan.renditions if one.name == request.rendition), None)
             if rendition is None:
                 return Refused(error=Error(type="no_rendition", detail="The plan has no such rendition."))
-            needed = await studio.films.needs(job.id)
+            needed = await studio.needs(job.id)
             operation = transcoding.package_of(plan, rendition)
             made = await studio.shelf.made(plan.work.sha256, operation)
             if made is not None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import account, catalogue, consumer, image, item, key, order, rebuild, task, upload, video
+from domain import account, catalogue, consumer, image, item, key, order, rebuild, report, task, upload, video
 from domain.file import File
 from domain.log import Event
 from domain.outcome import Done, Error, Progress, Refused, Stopped, Stumbled
@@ -132,6 +132,10 @@ details = st.builds(item.Details, name=texts, description=texts, price_cents=st.
 lines = st.builds(order.Line, item=st.uuids(), name=texts, quantity=st.integers(1), price_cents=st.integers(0))
 files = st.builds(File, sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True), size_bytes=st.integers(0, 2**53))
 whole = st.integers(0, 2**53)
+report_days = st.builds(
+    report.Day, day=st.dates(), orders=whole, confirmed=whole, revenue=st.dictionaries(texts, whole, max_size=2)
+)
+sections = st.builds(report.Section, after=st.none() | st.uuids(), first=whole, orders=whole)
 moments = st.none() | st.integers(-(2**53), 2**53)
 founds = st.builds(
     video.Found, container=texts, duration_s=numbers, width=whole, height=whole, frames=whole, fps=numbers,
@@ -223,6 +227,19 @@ events: dict[Any, st.SearchStrategy[Event]] = {
         tasks=st.lists(st.uuids(), max_size=3).map(tuple),
         size_bytes=whole,
     ),
+    report.Requested: st.builds(report.Requested, begin=times, end=times, position=whole, owner=st.none() | texts),
+    report.Planned: st.builds(
+        report.Planned,
+        orders=whole,
+        others=st.dictionaries(texts, whole, max_size=2),
+        days=st.lists(report_days, max_size=2).map(tuple),
+        sections=st.lists(sections, max_size=2).map(tuple),
+    ),
+    report.Completed: st.builds(
+        report.Completed, file=files, pages=whole, parts=st.lists(st.uuids(), max_size=3).map(tuple)
+    ),
+    report.Deleted: st.just(report.Deleted()),
+    report.Removed: st.builds(report.Removed, tasks=st.lists(st.uuids(), max_size=3).map(tuple)),
     item.Created: st.builds(item.Created, details=details),
     item.Changed: st.builds(item.Changed, before=details, after=details),
     item.Deleted: st.builds(item.Deleted, before=details),

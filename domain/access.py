@@ -17,12 +17,13 @@ class Right(StrEnum):
     READ_ACCOUNTS = "read accounts"
     READ_LOG = "read the log"  # and what readers make of it: audit, analytics, balance
     READ_MAIL = "read mail"
+    REBUILD = "rebuild the search"
 
 
 RIGHTS: dict[Scope, frozenset[Right]] = {
     Scope.CLIENT: frozenset({Right.WRITE, Right.READ_TASKS, Right.READ_ACCOUNTS}),
     Scope.WORKER: frozenset({Right.READ_TASKS}),
-    Scope.AUDITOR: frozenset(Right) - {Right.WRITE},
+    Scope.AUDITOR: frozenset(Right) - {Right.WRITE, Right.REBUILD},
     Scope.OPERATOR: frozenset(Right),
 }
 

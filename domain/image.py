@@ -125,6 +125,7 @@ KIND: Kind[Request, Sizes] = Kind(
     queue=QUEUE,
     deadline_s=600.0,
     backoff=Backoff(first_s=1.0, longest_s=60.0),
+    internal=True,
 )
 
 

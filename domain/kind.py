@@ -38,6 +38,7 @@ class Kind(Generic[Request, Result]):
     max_attempts: int = 5  # how often an attempt may stumble or run out of time before the task fails
     deadline_s: float = 600.0  # for one attempt
     backoff: Backoff = field(default_factory=Backoff)
+    internal: bool = False  # only what happens causes it: nobody may ask for it by name
 
     def __post_init__(self) -> None:
         for token in (self.name, self.queue):

@@ -20,4 +20,6 @@ class Result(Record, frozen=True):
     cancelled: int
 
 
-KIND: Kind[Request, Result] = Kind(name="removal", request=Request, result=Result, max_attempts=100, deadline_s=600.0)
+KIND: Kind[Request, Result] = Kind(
+    name="removal", request=Request, result=Result, max_attempts=100, deadline_s=600.0, internal=True
+)

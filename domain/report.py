@@ -228,7 +228,7 @@ class Bound(Record, frozen=True):
 
 def _kind(name: str, asked: type[Record], made: type[Record]) -> AnyKind:
     backoff = Backoff(first_s=1.0, longest_s=60.0)
-    return Kind(name=name, request=asked, result=made, queue=QUEUE, deadline_s=3_600.0, backoff=backoff)
+    return Kind(name=name, request=asked, result=made, queue=QUEUE, deadline_s=3_600.0, backoff=backoff, internal=True)
 
 
 PLAN = _kind("report_plan", OfReport, Counted)

@@ -61,7 +61,9 @@ class Shown(Made, frozen=True):
 
 
 def _heavy(name: str, request: type[Request], result: type[Result]) -> Kind[Request, Result]:
-    return Kind(name=name, request=request, result=result, queue=QUEUE, deadline_s=LONGEST_S, backoff=BACKOFF)
+    return Kind(
+        name=name, request=request, result=result, queue=QUEUE, deadline_s=LONGEST_S, backoff=BACKOFF, internal=True
+    )
 
 
 PROBE = _heavy("video_probe", OfVideo, Plan)

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from adapters.postgres.database import Database
 from adapters.postgres.log import PostgresLog
+from adapters.postgres.search import Rebuild
 from adapters.postgres.tasks import PostgresTasks
 from adapters.tools.images import Images
 from adapters.tools.paper import Paper
@@ -23,13 +25,14 @@ from adapters.workers.report_bind import report_bind
 from adapters.workers.report_plan import report_plan
 from adapters.workers.report_section import report_section
 from adapters.workers.reports import Office
+from adapters.workers.search_rebuild import search_rebuild
 from adapters.workers.video_package import video_package
 from adapters.workers.video_probe import video_probe
 from adapters.workers.video_segment import video_segment
 from adapters.workers.video_sound import video_sound
 from adapters.workers.video_stills import video_stills
 from adapters.workers.warehouse_notify import warehouse_notify
-from domain import analytics, confirmation, email, image, lineage, report, transcoding, warehouse
+from domain import analytics, confirmation, email, image, lineage, report, search, transcoding, warehouse
 from domain.job import Work, Worker
 from domain.kind import AnyKind
 from domain.probe import KIND as PROBE
@@ -56,6 +59,7 @@ class Tools:
     images: Images
     office: Office
     remove: Remove
+    rebuild: Callable[[UUID], Rebuild]
 
 
 WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
@@ -73,6 +77,7 @@ WORKERS: tuple[tuple[AnyKind, Callable[[Tools], Work]], ...] = (
     (report.PLAN, lambda tools: report_plan(tools.office)),
     (report.SECTION, lambda tools: report_section(tools.office)),
     (report.BIND, lambda tools: report_bind(tools.office)),
+    (search.KIND, lambda tools: search_rebuild(tools.rebuild)),
     (REMOVAL, lambda tools: removal(tools.remove)),
 )
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind, _ in WORKERS}
@@ -94,5 +99,6 @@ def workers(settings: Settings, database: Database) -> dict[str, Worker]:
         images=Images([int(side) for side in settings.image_sides]),
         office=Office(Reports(deciding, database), shelf, Paper(), needed),
         remove=Removal(deciding, tasks).remove,
+        rebuild=partial(Rebuild, database),
     )
     return {kind.name: Worker(kind, work(tools)) for kind, work in WORKERS}

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres import codec, log
 from adapters.postgres.database import statement
-from adapters.postgres.readers import FOLDS, RELEASE, driver_of
+from adapters.postgres.following import driver_of
+from adapters.postgres.readers import FOLDS, RELEASE
 from adapters.postgres.rebuild import Beside, Difference, Short, session
 from adapters.postgres.tables import epochs, events
 from domain import compose, rebuild

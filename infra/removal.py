@@ -28,6 +28,7 @@ class Removal:
         """Answers how many tasks were cancelled. Raises Conflict where others write all the time."""
         fold, remove, deleted = FOLDS[category]
         recorded = await self.deciding.read(category, id)
+        assert any(isinstance(one.fact.event, deleted) for one in recorded), "Only what was deleted is removed."
         ids = lineage.first(one.fact for one in recorded if not isinstance(one.fact.event, deleted))
         cancelled: set[UUID] = set()
         while True:

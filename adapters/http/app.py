@@ -25,6 +25,7 @@ from adapters.http import (
     notices,
     orders,
     reports,
+    search,
     tasks,
     uploads,
     videos,
@@ -61,6 +62,8 @@ ROUTES = (
     listing.list_tasks,
     history.history,
     following.follow_task,
+    search.find,
+    search.rebuild_search,
     changes.cancel,
     changes.retry,
     events.list_events,
@@ -117,7 +120,7 @@ def create_app(service: Service) -> Litestar:
         state=State(
             {
                 "desk": desk_for(service),
-                docs.MANUAL: docs.manual(routes, service.kinds),
+                docs.MANUAL: docs.manual(routes, service.offered),
                 metrics.METRICS: told,
             }
         ),

@@ -28,9 +28,9 @@ def opened(request: Call, cursor: str | None) -> str | None:
         whole = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)) if WHOLE.fullmatch(cursor) else b""
         mark, last = whole[:MARK], whole[MARK:].decode()
     except ValueError:
-        raise _no_cursor() from None
+        raise no_cursor() from None
     if not last or mark != _mark(request, last):
-        raise _no_cursor()
+        raise no_cursor()
     return last
 
 
@@ -40,7 +40,7 @@ def opened_id(request: Call, cursor: str | None) -> UUID | None:
     try:
         return UUID(last) if last is not None else None
     except ValueError:  # whoever knows how a mark is made can put it on anything
-        raise _no_cursor() from None
+        raise no_cursor() from None
 
 
 def _mark(request: Call, last: str) -> bytes:
@@ -48,6 +48,6 @@ def _mark(request: Call, last: str) -> bytes:
     return blake2b(repr((request.url.path, filters, last)).encode(), digest_size=MARK).digest()
 
 
-def _no_cursor() -> Problem:
+def no_cursor() -> Problem:
     detail = "Expected the `next` of an earlier page of this list, with the same filters"
     return invalid([{"parameter": "after", "detail": detail}])

@@ -1,5 +1,6 @@
 """Whatever goes wrong is told as a problem document (RFC 9457). Two tables say how: PROBLEMS and CAUSES."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from domain.log import Conflict, Overloaded, Underway
 
 logger = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+MISSING = re.compile(r"[Mm]issing required query parameter '?(\w+)")
 MOST_ERRORS = 100  # told in one document
 MOST_PLACE, MOST_DETAIL = 100, 300  # characters
 
@@ -148,8 +150,11 @@ def _detail(error: Exception) -> str:
 
 def _parameters(request: Request[Any, Any, Any], error: ValidationException) -> Sequence[Mapping[str, str]]:
     """Litestar names wrong parameters in `extra`; what is expected of them stands in their descriptions."""
-    assert isinstance(error.extra, list), "Nothing but parameters is left to Litestar, and it lists those."
     known = request.route_handler.parsed_fn_signature.parameters
+    if (missing := MISSING.search(error.detail)) is not None:
+        described = getattr(known[missing[1]].kwarg_definition, "description", None) or "a value"
+        return [{"parameter": missing[1], "detail": f"It is needed: {described}"}]
+    assert isinstance(error.extra, list), "Nothing but parameters is left to Litestar, and it lists those."
     wrong = {one["key"]: known[one["key"]].kwarg_definition for one in error.extra}
     return [
         {"parameter": name, "detail": f"Expected {getattr(definition, 'description', None) or 'another value'}"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from domain import audit
+from domain import audit, search
 from domain.access import Key
 from domain.charts import Figure
 from domain.file import File, Files, Uploads
@@ -62,6 +62,9 @@ class Queries(Protocol):
     ) -> tuple[int, Sequence[Figure]]:
         """The reader's position, and the sums of the buckets that begin from `first` to `last`, and of all of them."""
 
+    async def found(self, wanted: search.Wanted) -> Sequence[search.Found]:
+        """What these words find, the best first."""
+
     async def balance(self) -> Balance: ...
 
     async def gauges(self, queues: Sequence[str]) -> Sequence[Gauge]:
@@ -106,3 +109,7 @@ class Service:
     intake: Intake | None = None  # where there is a store
     private_webhooks: bool = False  # whether a webhook may go to a private network, or by http
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    offered: Mapping[str, AnyKind] = field(init=False)  # the kinds that may be asked for by name
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offered", {name: kind for name, kind in self.kinds.items() if not kind.internal})

@@ -103,7 +103,7 @@ async def create(request: Call) -> Response[bytes]:
     """Request a task. With `Prefer: wait=n` the answer is 200 and the finished task, if it ends in time."""
     service = desk(request).service
     body = await json_of(request)
-    wanted, id, claimed = wish(body, service.kinds), service.new_id(), claim(request, body)
+    wanted, id, claimed = wish(body, service.offered), service.new_id(), claim(request, body)
     [needed] = await needs_of(request, [wanted], [id])
     made = draft(service, id, wanted, needed, meta(request, service), service.now())
     answer = Answer(202, accepted_json(made.seen, [id], made.events), f"/v1/tasks/{id}")
@@ -124,7 +124,7 @@ async def create_many(request: Call) -> Response[bytes]:
     """Request up to 1,000 tasks, all or none."""
     service = desk(request).service
     body = await json_of(request)
-    cause, now, wanted = meta(request, service), service.now(), wishes(body, service.kinds)
+    cause, now, wanted = meta(request, service), service.now(), wishes(body, service.offered)
     ids = [service.new_id() for _ in wanted]
     needed = await needs_of(request, wanted, ids)
     made = [draft(service, *one, cause, now) for one in zip(ids, wanted, needed, strict=True)]

@@ -9,8 +9,8 @@ from sqlalchemy import func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.postgres.database import LOST_A_RACE, Database, again, statement
+from adapters.postgres.following import driver_of
 from adapters.postgres.log import columns
-from adapters.postgres.readers import driver_of
 from adapters.postgres.tables import consumers, events, ledger
 from domain.consumer import Added, Removed, pattern
 from domain.log import Conflict, Entry

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from adapters.postgres.ledger import epoch, head
 from adapters.postgres.readers import audited
 from adapters.postgres.tables import ACTOR_OF_EVENT, NEW_THINGS, audit, cursors, events, ledger, tasks
 from domain import audit as audits
+from domain import search
 from domain.charts import Figure
 from domain.log import Answer, Overloaded, Recorded, stream_of
 from domain.outcome import Progress
@@ -144,6 +146,15 @@ class PostgresQueries:
         told = [Figure(**{**row, "value": int(row["value"])}) for row in rows]
         [position] = [one.value for one in told if one.figure == "position"]
         return position, [one for one in told if one.figure != "position"]
+
+    async def found(self, wanted: search.Wanted) -> list[search.Found]:
+        """What these words find, the best first."""
+        after = (Decimal(wanted.after[0]), wanted.after[1]) if wanted.after is not None else (None, None)
+        categories = list(wanted.categories) or None
+        rows = await self._database.fetch(
+            "search_documents", wanted.words, wanted.owner, categories, *after, wanted.limit
+        )
+        return [search.Found(**{**row, "id": codec.uuid(row["id"])}) for row in rows]
 
     async def balance(self) -> Balance:
         [row] = await self._database.fetch("count_balance")

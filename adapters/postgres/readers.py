@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import asyncpg
 import msgspec
 from sqlalchemy import Table, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -13,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres import codec
 from adapters.postgres.database import Database, statement
-from adapters.postgres.tables import analytics, audit, balance, cursors
+from adapters.postgres.following import driver_of, following
+from adapters.postgres.search import apply_search
+from adapters.postgres.tables import analytics, audit, balance, cursors, search
 from adapters.postgres.tables import holds as held_files
 from adapters.postgres.tables import made as made_files
 from domain import audit as audits
@@ -114,6 +115,7 @@ FOLDS: dict[str, Fold] = {
     "analytics": Fold(analytics, apply_analytics),
     "files": Fold(held_files, apply_files),
     "made": Fold(made_files, apply_made),
+    "search": Fold(search, apply_search),
 }
 RELEASE = "release"
 READERS = (*FOLDS, RELEASE)
@@ -136,16 +138,3 @@ async def step(database: Database, name: str, apply: Apply | None = None, limit:
             moved = cursors.update().where(cursors.c.name == name)
             await connection.execute(moved.values(position=recorded[-1].position, at=func.clock_timestamp()))
     return len(recorded)
-
-
-async def following(connection: AsyncConnection, position: int, limit: int) -> Sequence[Recorded]:
-    """The facts after a position, at most `limit`, fewer where they are large. Raises UnknownEvent."""
-    raw = await driver_of(connection)
-    return [codec.recorded(row) for row in await raw.fetch(statement("read_ledger"), position, limit)]
-
-
-async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
-    """The asyncpg connection below, in the same transaction."""
-    raw = (await connection.get_raw_connection()).driver_connection
-    assert raw is not None, "A connection that is open has a driver."
-    return raw  # type: ignore[no-any-return]

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.database import JSON_AS_TEXT, engine_of
-from adapters.postgres.readers import FOLDS, Fold, following
+from adapters.postgres.following import following
+from adapters.postgres.readers import FOLDS, Fold
 from adapters.postgres.tables import SCHEMA, cursors
 
 LIMITS = {"statement_timeout": "10min", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}

@@ -308,3 +308,34 @@ made = Table(  # a reader's: the results of operations on files, so that nobody 
     Column("result", JSON, nullable=False),
     PrimaryKeyConstraint("source", "operation", name="made_key"),
 )
+
+WORDS = "to_tsvector('simple'::regconfig, (title || ' '::text) || body)"
+
+
+def _searched(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("category", Text, nullable=False),
+        Column("id", Uuid, nullable=False),
+        Column("owner", Text, nullable=False),  # the actor of its first fact
+        Column("title", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        _at("at", nullable=False),
+        PrimaryKeyConstraint("category", "id", name=f"{name}_key"),
+        Index(f"{name}_words", text(WORDS), postgresql_using="gin"),
+        Index(f"{name}_title", "title", postgresql_using="gin", postgresql_ops={"title": f"{SCHEMA}.gin_trgm_ops"}),
+    )
+
+
+search = _searched("search")  # a reader's: what can be found
+search_next = _searched("search_next")  # the same, while it is built anew
+search_rebuild = Table(  # by which task, and how far it is
+    "search_rebuild",
+    metadata,
+    Column("one", Boolean, nullable=False, server_default=text("true")),
+    Column("task", Uuid, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("one", name="search_rebuild_one"),
+    CheckConstraint("one", name="search_rebuild_is_one"),
+)

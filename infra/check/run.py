@@ -38,7 +38,7 @@ async def check(database: Database, nats_url: str | None, files: Files | None = 
     yield _finding("row = fold of its stream", await _first(folds.rows_differing_from_their_streams(database)))
     yield _finding("key = fold of its stream", await _first(folds.keys_differing_from_their_streams(database)))
     yield _finding("audit = fold of the log", await _first(folds.audit_differing_from_the_log(database)))
-    for reader in ("analytics", "files", "made"):
+    for reader in ("analytics", "files", "made", "search"):
         differing = folds.reader_differing_from_the_log(database, reader)
         yield _finding(f"{reader} = fold of the log", await _first(differing))
     found = await PostgresQueries(database).balance()

@@ -14,7 +14,8 @@ from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.postgres import readers
 from adapters.postgres.database import TRANSIENT, Database
-from adapters.postgres.readers import FOLDS, READERS, RELEASE, driver_of
+from adapters.postgres.following import driver_of
+from adapters.postgres.readers import FOLDS, READERS, RELEASE
 from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
 from domain.log import Recorded

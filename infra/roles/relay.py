@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
     store = store_of(settings)
     database = Database(settings.postgres, settings.pool, "postcommit relay")
     await ready(database)
-    await register(database, list(KINDS.values()))
+    await register(database, [kind for kind in KINDS.values() if not kind.internal])
     link = Link(settings.nats, "relay", name_of("relay"))
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
     traces = telemetry(settings, name_of("relay"))

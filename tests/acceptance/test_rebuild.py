@@ -47,7 +47,7 @@ async def test_analytics_are_rebuilt_while_the_load_goes_on(service: Running, si
         assert named["key"]["begins_at"] == "2026-03-02T00:00:00+00:00" and named["key"]["label"] == "probe"
 
         await killed_in_the_middle(service)
-        for name in ("analytics", "audit", "balance", "files", "made"):
+        for name in ("analytics", "audit", "balance", "files", "made", "search"):
             assert (await command(service, "rebuild", name, "--json"))[1]["differences"] == 0, name
         assert len(sent) > 0, "the load went on"
     await until_told(lambda: reached(service, "analytics"), 60)
@@ -60,7 +60,7 @@ async def test_the_readers_are_listed(service: Running) -> None:
     await until_told(lambda: reached(service, "analytics"), 60)
     _, told = await command(service, "list", "--json")
     readers = {one["name"]: one for one in told["items"]}
-    assert set(readers) == {"analytics", "audit", "balance", "files", "made", "release"}
+    assert set(readers) == {"analytics", "audit", "balance", "files", "made", "release", "search"}
     assert readers["balance"]["rows"] == 4 and readers["release"]["rows"] is None
     assert readers["audit"]["rows"] == readers["audit"]["position"] > 0
     shown = await asyncio.to_thread(ran, service, "list")

@@ -131,6 +131,7 @@ async def _described(dsn: str, create: bool) -> dict[str, Any]:
     async with engine.begin() as connection:
         if create:
             await connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+            await connection.execute(text(f"CREATE EXTENSION pg_trgm WITH SCHEMA {SCHEMA}"))
             await connection.run_sync(metadata.create_all)
         told = {name: [tuple(row) for row in await connection.execute(text(query))] for name, query in SHAPE.items()}
         told["differences"] = await connection.run_sync(_differences)

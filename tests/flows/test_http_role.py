@@ -114,7 +114,7 @@ async def test_who_stands_still_is_named(dsn: Callable[[str], str]) -> None:
         assert await failed() == {"mirror", "readers"}
         await readers.step(database, "audit")
         assert await failed() == {"mirror", "readers"}, "one of them is not there yet"
-        for name in ("balance", "analytics", "files", "made"):
+        for name in ("balance", "analytics", "files", "made", "search"):
             await readers.step(database, name)
         async with database.driver() as connection:
             await connection.execute(

@@ -64,14 +64,14 @@ async def test_the_readers_are_listed(service: Running) -> None:
     assert readers["balance"]["rows"] == 4 and readers["release"]["rows"] is None
     assert readers["audit"]["rows"] == readers["audit"]["position"] > 0
     shown = await asyncio.to_thread(ran, service, "list")
-    assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 6)
+    assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 1 + len(readers))
 
 
 @pytest.mark.parametrize(
     ("name", "code", "says"),
     [
         ("release", 78, "The reader release is no fold of the log: it writes facts, and those stand for ever.\n"),
-        ("sales", 3, "There is no reader 'sales'; there are audit, balance, analytics, files.\n"),
+        ("sales", 3, "There is no reader 'sales'; there are audit, balance, analytics, files, made, search.\n"),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(service: Running, name: str, code: int, says: str) -> None:

@@ -82,7 +82,8 @@ async def test_every_role_tells_its_metrics_where_run_json_says(traced: tuple[Ru
     assert of(told["relay"], "relay_mirrored_total") >= of(told["relay"], "leg_seconds_count", leg="mirror") > 0
     assert of(told["relay"], "relay_numbered_total") > 0
     assert of(told["worker"], "attempts_total", kind="probe", outcome="done") >= 1
-    assert of(told["worker"], "leg_seconds_count", leg="claim") >= 1 and of(told["worker"], "worker_slots") == 16
+    assert of(told["worker"], "leg_seconds_count", leg="claim") >= 1
+    assert of(told["worker"], "worker_slots") == 16 + 2, "of the crew that works at once, and of that for media"
     assert of(told["reader"], "reader_applied_total", reader="audit") > 0
 
 

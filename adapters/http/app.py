@@ -24,6 +24,7 @@ from adapters.http import (
     metrics,
     notices,
     orders,
+    players,
     reports,
     search,
     tasks,
@@ -105,7 +106,8 @@ UPLOADS = (
     videos.see_video_status,
     videos.follow_video,
     videos.delete_video,
-    videos.see_video_file,
+    players.see_video_file,
+    players.play_video_file,
 )
 NOTICES = (notices.list_notices,)
 

@@ -41,7 +41,7 @@ class Guard:
         right = asked.get(RIGHT)
         if right is None:
             return
-        key = await self._key(_secret(request), patient="patient" in asked)
+        key = await self._key(secret_of(request), patient="patient" in asked)
         if not key.may(right):
             raise Problem("forbidden", f"The key {key.name!r} has the scope {key.scope}, which may not {right}.")
         request.scope["user"] = key
@@ -69,7 +69,8 @@ class Guard:
         self._known[hash] = time.monotonic() + REMEMBERED_S, key
 
 
-def _secret(request: Request[Any, Any, Any]) -> str:
+def secret_of(request: Request[Any, Any, Any]) -> str:
+    """The secret of the key that was sent. Raises Problem where there is none."""
     scheme, _, secret = (header(request.scope, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Problem("unauthorized", "Send a key: Authorization: Bearer <key>.")

@@ -17,6 +17,7 @@ from domain.kind import AnyKind
 
 DESCRIBED = "described"
 JSON = "application/json"
+BYTES = "application/octet-stream"
 Kinds = Mapping[str, AnyKind]
 
 

@@ -1,13 +1,14 @@
 """The content of a file: whole, a part of it (RFC 9110 14), or only that it is still the same."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from litestar import Response
 from litestar.types import ASGIApp, Receive
 
+from adapters.http.described import BYTES, Reply, described
 from adapters.http.desk import Call
 from adapters.http.origin import header
 from adapters.http.problems import Problem
@@ -16,7 +17,24 @@ from domain.file import File, Files
 
 RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 CONTENT_HEADERS = ["ETag", "Accept-Ranges", "Content-Disposition", "Content-Security-Policy", "Cache-Control"]
-UNKNOWN = "application/octet-stream"
+
+
+def served(
+    operation: str,
+    group: str,
+    problems: Sequence[str],
+    media_type: str = BYTES,
+    may: Sequence[str] = (),
+    texts: bool = False,
+) -> dict[str, Any]:
+    """The `opt` of a route that answers with `content`, or with `texts` besides, which have fewer headers."""
+    always, may = ([], [*CONTENT_HEADERS, *may]) if texts else (CONTENT_HEADERS, may)
+    replies = {
+        200: Reply(str, "the bytes of it", always, may, media_type=media_type),
+        206: Reply(str, "some", [*always, "Content-Range"], may, media_type=media_type),
+    }
+    taken, problems = ["Range", "If-Range", "If-None-Match"], [*problems, "gone", "no-such-range", "store-away"]
+    return described(operation, group, replies, takes=taken, problems=problems)
 
 
 class Streamed(Response[bytes]):
@@ -50,7 +68,7 @@ async def content(
         return Response(b"", status_code=304, headers=told)
     if await files.size(file.sha256) != file.size_bytes:
         raise RuntimeError(f"The store has no file {file.sha256} of {file.size_bytes} bytes, which the log tells of.")
-    told |= {"Content-Type": media_type or UNKNOWN, "Content-Security-Policy": "default-src 'none'; sandbox"}
+    told |= {"Content-Type": media_type or BYTES, "Content-Security-Policy": "default-src 'none'; sandbox"}
     told |= {"Content-Disposition": _saved_as(filename or file.sha256, "inline" if inline else "attachment")}
     begin, end = _wanted(request, tag, file.size_bytes)
     part = (begin, end) != (0, file.size_bytes)

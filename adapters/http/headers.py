@@ -47,6 +47,7 @@ TAKEN: dict[str, Header] = {
 }
 ANSWERED: dict[str, Header] = {
     "Accept-Ranges": _header("Parts may be asked for.", "bytes", const="bytes"),
+    "Access-Control-Allow-Origin": _header("Pages of every origin may read it.", "*", const="*"),
     "Allow": _header("The methods of this address.", "GET, HEAD, OPTIONS"),
     "Cache-Control": _header("For how long it may be kept.", "no-store"),
     "Connection": _header("What is still on its way is not read.", "close", const="close"),

@@ -1,6 +1,6 @@
 """Images: sent one by one or a thousand at once, made smaller, shown, deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,11 @@ from litestar.params import FromPath
 
 from adapters.http import examples
 from adapters.http.auth import needs
-from adapters.http.described import Body, Reply, described
+from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
-from adapters.http.files import CONTENT_HEADERS, content
+from adapters.http.files import content, served
 from adapters.http.gathering import FORM, gathered
+from adapters.http.made import Made, removal
 from adapters.http.methods import get
 from adapters.http.origin import header, meta
 from adapters.http.page import Limit, Text, limited, page
@@ -23,18 +24,18 @@ from adapters.http.receiving import intake, take_whole
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import read, streams, written
 from adapters.http.working import of_each, tasks_of
-from adapters.http.write import answered, claim, decide, write
+from adapters.http.write import claim, write
 from domain import compose, image, lineage, making, upload
 from domain.access import Right
 from domain.image import Image, Sizes
-from domain.log import Answer, Fact, Recorded
+from domain.log import Answer, Fact
 from domain.making import State
 from domain.outcome import Error
 from domain.reactions import follow
 from domain.task import Status, Task
 from domain.upload import Given, Purpose
 
-BYTES = "application/octet-stream"
+IMAGES = Made("image", image.Event, image.fold, image.delete)
 SAME = ("name", "media_type", "width", "height")
 
 
@@ -100,12 +101,6 @@ class BatchShown(msgspec.Struct, kw_only=True):
     links: dict[str, str]
 
 
-class Removal(msgspec.Struct, kw_only=True):
-    id: UUID
-    tasks: list[UUID]
-    events: list[UUID]
-
-
 HERE = f"/v1/images/{examples.IMAGE_ID}"
 BATCH = f"/v1/images/batches/{examples.BATCH_ID}"
 SHOWN = {
@@ -161,28 +156,8 @@ LIST = described(
 )
 SEE = described("see_image", "Images", {200: Reply(ImageShown, SHOWN)}, problems=["gone"])
 SEE_BATCH = described("see_batch", "Images", {200: Reply(BatchShown, GROUP)})
-DELETE = described(
-    "delete_image",
-    "Images",
-    {
-        202: Reply(
-            Removal,
-            {"id": examples.IMAGE_ID, "tasks": [examples.TASK_ID], "events": [examples.EVENT_ID]},
-            ["Location", "Retry-After"],
-        )
-    },
-    problems=["gone", "conflict"],
-)
-FILE = described(
-    "see_image_file",
-    "Images",
-    {
-        200: Reply(str, "the bytes of it", may=CONTENT_HEADERS, media_type=BYTES),
-        206: Reply(str, "some", [*CONTENT_HEADERS, "Content-Range"], media_type=BYTES),
-    },
-    takes=["Range", "If-Range", "If-None-Match"],
-    problems=["gone", "no-such-range", "store-away"],
-)
+DELETE = removal("delete_image", "Images", examples.IMAGE_ID)
+FILE = served("see_image_file", "Images", [])
 
 
 @post("/v1/images", opt=needs(Right.WRITE) | CREATE, request_max_body_size=None)
@@ -230,17 +205,19 @@ async def create_images(request: Call) -> Response[bytes]:
 async def list_images(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """Images, newest first, without those that were deleted. A client sees its own."""
     found, following = await streams(request, "image.created", after, limited(limit))
-    pairs = [(recorded, one) for recorded in found if (one := _folded(recorded)).deleted_at is None]
+    pairs = [(recorded, one) for recorded in found if (one := IMAGES.folded(recorded)).deleted_at is None]
     tasks = await tasks_of(request, [recorded for recorded, _ in pairs])
-    return page([_shown(_id(recorded), one, of_each(recorded, tasks)) for recorded, one in pairs], following, request)
+    return page(
+        [_shown(IMAGES.id(recorded), one, of_each(recorded, tasks)) for recorded, one in pairs], following, request
+    )
 
 
 @get("/v1/images/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE)
 async def see_image(request: Call, id: FromPath[str]) -> Response[bytes]:
     """An image: whether its sizes are made, and where they are."""
     known = id_of(id)
-    recorded = await _present(request, known)
-    return ok(_shown(known, _folded(recorded), await tasks_of(request, [recorded])))
+    recorded = await IMAGES.present(request, known)
+    return ok(_shown(known, IMAGES.folded(recorded), await tasks_of(request, [recorded])))
 
 
 @get("/v1/images/batches/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE_BATCH)
@@ -257,7 +234,7 @@ async def see_batch(request: Call, id: FromPath[str]) -> Response[bytes]:
 async def see_image_file(request: Call, id: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """One of its sizes, such as `640.webp`."""
     known = id_of(id)
-    made = _made(await tasks_of(request, [await _present(request, known)]))
+    made = _made(await tasks_of(request, [await IMAGES.present(request, known)]))
     variant = next((one for one in made.variants if one.name == name), None) if made is not None else None
     if variant is None:
         raise Problem("not-found", f"The image {known} has no file {name[:64]!r}, or not yet.")
@@ -267,39 +244,11 @@ async def see_image_file(request: Call, id: FromPath[str], name: FromPath[str]) 
 @delete("/v1/images/{id:str}", opt=needs(Right.WRITE) | DELETE, status_code=200)
 async def delete_image(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Delete an image: its files are removed after a while."""
-    known = id_of(id)
-    return await decide(lambda: _delete(request, known))
-
-
-async def _delete(request: Call, id: UUID) -> Response[bytes]:
-    service, found = desk(request).service, _folded(await _present(request, id))
-    claimed, events = claim(request, {}), image.delete(found)
-    if not events:
-        return await answered(service, claimed) or ok({})
-    facts = compose.of_thing(id, found.version, events, _by(request), service.now(), service.new_id)
-    entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
-    told = {"id": id} | written(entry)
-    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/tasks/{entry.tasks[0][0]}"), claimed)
-
-
-async def _present(request: Call, id: UUID) -> Sequence[Recorded]:
-    """Raises Problem where it was deleted."""
-    recorded = await read(request, "image", id)
-    if (at := _folded(recorded).deleted_at) is not None:
-        raise Problem("gone", f"The image {id} was deleted.", deleted_at=at)
-    return recorded
+    return await IMAGES.delete(request, id_of(id))
 
 
 def _by(request: Call) -> Any:
     return meta(request, desk(request).service)
-
-
-def _id(recorded: Sequence[Recorded]) -> UUID:
-    return UUID(recorded[0].fact.stream.removeprefix("image-"))
-
-
-def _folded(recorded: Sequence[Recorded]) -> Image:
-    return image.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, image.Event))
 
 
 def _made(tasks: Mapping[UUID, Task]) -> Sizes | None:

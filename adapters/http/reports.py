@@ -1,6 +1,6 @@
 """Reports: asked for, followed, read as a PDF, deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,8 @@ from adapters.http.auth import needs
 from adapters.http.body import json_of
 from adapters.http.described import Body, Reply, described
 from adapters.http.desk import Call, desk
-from adapters.http.files import CONTENT_HEADERS, content
+from adapters.http.files import content, served
+from adapters.http.made import Made, removal
 from adapters.http.methods import get
 from adapters.http.origin import meta
 from adapters.http.page import Limit, Text, limited, page
@@ -22,18 +23,19 @@ from adapters.http.problems import Problem, invalid
 from adapters.http.receiving import intake
 from adapters.http.shape import flaw, flaws
 from adapters.http.shown import ENCODER, id_of, ok
-from adapters.http.things import read, streams, written
+from adapters.http.things import streams, written
 from adapters.http.working import of_each, tasks_of
-from adapters.http.write import answered, claim, decide, write
+from adapters.http.write import claim, write
 from domain import compose, making, report
 from domain.access import Right
-from domain.log import Answer, Recorded
+from domain.log import Answer
 from domain.making import State
 from domain.outcome import Error
 from domain.report import Report
 from domain.task import Task
 from domain.views import HEAD
 
+REPORTS = Made("report", report.Event, report.fold, report.delete)
 PDF = "application/pdf"
 
 
@@ -63,12 +65,6 @@ class ReportWritten(ReportShown, kw_only=True):
 class ReportPage(msgspec.Struct):
     items: list[ReportShown]
     next: str | None
-
-
-class Removal(msgspec.Struct, kw_only=True):
-    id: UUID
-    tasks: list[UUID]
-    events: list[UUID]
 
 
 JANUARY = {"begin": "2030-01-01T00:00:00Z", "end": "2030-01-31T00:00:00Z"}
@@ -103,28 +99,8 @@ LIST = described(
     "list_reports", "Reports", {200: Reply(ReportPage, {"items": [SHOWN], "next": examples.CURSOR}, may=["Link"])}
 )
 SEE = described("see_report", "Reports", {200: Reply(ReportShown, SHOWN)}, problems=["gone"])
-CONTENT = described(
-    "see_report_content",
-    "Reports",
-    {
-        200: Reply(str, "%PDF-1.7", CONTENT_HEADERS, media_type=PDF),
-        206: Reply(str, "%PDF", [*CONTENT_HEADERS, "Content-Range"], media_type=PDF),
-    },
-    takes=["Range", "If-Range", "If-None-Match"],
-    problems=["gone", "conflict", "no-such-range", "store-away"],
-)
-DELETE = described(
-    "delete_report",
-    "Reports",
-    {
-        202: Reply(
-            Removal,
-            {"id": examples.REPORT_ID, "tasks": [examples.TASK_ID], "events": [examples.EVENT_ID]},
-            ["Location", "Retry-After"],
-        )
-    },
-    problems=["gone", "conflict"],
-)
+CONTENT = served("see_report_content", "Reports", ["conflict"], PDF)
+DELETE = removal("delete_report", "Reports", examples.REPORT_ID)
 
 
 @post("/v1/reports", opt=needs(Right.WRITE) | CREATE)
@@ -156,24 +132,26 @@ async def create_report(request: Call) -> Response[bytes]:
 async def list_reports(request: Call, after: Text = None, limit: Limit = 50) -> Response[bytes]:
     """Reports, newest first, without those that were deleted. A client sees its own."""
     found, following = await streams(request, "report.requested", after, limited(limit))
-    pairs = [(recorded, one) for recorded in found if (one := _folded(recorded)).deleted_at is None]
+    pairs = [(recorded, one) for recorded in found if (one := REPORTS.folded(recorded)).deleted_at is None]
     tasks = await tasks_of(request, [recorded for recorded, one in pairs if one.completed is None])
-    return page([_shown(_id(recorded), one, of_each(recorded, tasks)) for recorded, one in pairs], following, request)
+    return page(
+        [_shown(REPORTS.id(recorded), one, of_each(recorded, tasks)) for recorded, one in pairs], following, request
+    )
 
 
 @get("/v1/reports/{id:str}", opt=needs(Right.READ_ACCOUNTS) | SEE)
 async def see_report(request: Call, id: FromPath[str]) -> Response[bytes]:
     """A report: how far it is, and where it can be read."""
     known = id_of(id)
-    recorded = await _present(request, known)
-    return ok(_shown(known, _folded(recorded), await tasks_of(request, [recorded])))
+    recorded = await REPORTS.present(request, known)
+    return ok(_shown(known, REPORTS.folded(recorded), await tasks_of(request, [recorded])))
 
 
 @get("/v1/reports/{id:str}/content", opt=needs(Right.READ_ACCOUNTS) | CONTENT)
 async def see_report_content(request: Call, id: FromPath[str]) -> Response[bytes]:
     """The PDF, once the report is complete."""
     known = id_of(id)
-    found = _folded(await _present(request, known))
+    found = REPORTS.folded(await REPORTS.present(request, known))
     if found.completed is None or found.requested is None:
         raise Problem("conflict", f"The report {known} is not complete yet.")
     name = f"orders-{found.requested.begin:%Y-%m-%d}-{found.requested.end:%Y-%m-%d}.pdf"
@@ -183,27 +161,7 @@ async def see_report_content(request: Call, id: FromPath[str]) -> Response[bytes
 @delete("/v1/reports/{id:str}", opt=needs(Right.WRITE) | DELETE, status_code=200)
 async def delete_report(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Delete a report: its file is removed after a while."""
-    known = id_of(id)
-    return await decide(lambda: _delete(request, known))
-
-
-async def _delete(request: Call, id: UUID) -> Response[bytes]:
-    service, found = desk(request).service, _folded(await _present(request, id))
-    claimed, events = claim(request, {}), report.delete(found)
-    if not events:
-        return await answered(service, claimed) or ok({})
-    facts = compose.of_thing(id, found.version, events, meta(request, service), service.now(), service.new_id)
-    entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
-    told = {"id": id} | written(entry)
-    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/tasks/{entry.tasks[0][0]}"), claimed)
-
-
-async def _present(request: Call, id: UUID) -> Sequence[Recorded]:
-    """Raises Problem where it was deleted."""
-    recorded = await read(request, "report", id)
-    if (at := _folded(recorded).deleted_at) is not None:
-        raise Problem("gone", f"The report {id} was deleted.", deleted_at=at)
-    return recorded
+    return await REPORTS.delete(request, id_of(id))
 
 
 def _utc(at: datetime) -> datetime:
@@ -211,14 +169,6 @@ def _utc(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("Expected a time as in RFC 3339, with an offset, such as 2030-01-31T12:00:00Z")
     return at.astimezone(UTC)
-
-
-def _id(recorded: Sequence[Recorded]) -> UUID:
-    return UUID(recorded[0].fact.stream.removeprefix("report-"))
-
-
-def _folded(recorded: Sequence[Recorded]) -> Report:
-    return report.fold((one.fact.event, one.fact.at) for one in recorded if isinstance(one.fact.event, report.Event))
 
 
 def _shown(id: UUID, found: Report, tasks: Mapping[UUID, Task]) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Service:
     log: Log
     queries: Queries
     find_key: Callable[[bytes], Awaitable[Key | None]]  # by the SHA-256 of its secret
+    find_signer: Callable[[str], Awaitable[tuple[Key, Sequence[bytes]] | None]]  # by its name, with the hashes
     kinds: Mapping[str, AnyKind]
     ring: Callable[[Mapping[str, list[UUID]]], None]  # what was written, by queue; neither waits nor raises
     checks: Mapping[str, Callable[[], Awaitable[bool]]]  # for /readyz, by name

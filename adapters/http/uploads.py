@@ -16,9 +16,9 @@ from litestar.params import FromPath
 
 from adapters.http import examples, tus
 from adapters.http.auth import needs
-from adapters.http.described import Body, Reply, described
+from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
-from adapters.http.files import CONTENT_HEADERS, content
+from adapters.http.files import content, served
 from adapters.http.methods import get
 from adapters.http.origin import meta
 from adapters.http.page import Limit, Text, limited, page
@@ -141,16 +141,7 @@ END = described(
     takes=["Tus-Resumable!"],
     problems=[*AWAY, "conflict"],
 )
-CONTENT = described(
-    "see_upload_content",
-    "Uploads",
-    {
-        200: Reply(str, "the bytes of it", CONTENT_HEADERS, media_type="application/octet-stream"),
-        206: Reply(str, "some", [*CONTENT_HEADERS, "Content-Range"], media_type="application/octet-stream"),
-    },
-    takes=["Range", "If-Range", "If-None-Match"],
-    problems=["gone", "conflict", "no-such-range", "store-away", "wrong-checksum"],
-)
+CONTENT = served("see_upload_content", "Uploads", ["conflict", "wrong-checksum"])
 
 
 @post("/v1/uploads", opt=needs(Right.WRITE) | BEGIN | tus.ASKED, request_max_body_size=None)
@@ -300,7 +291,7 @@ async def _part(request: Call, id: UUID, found: Upload) -> Part:
 
 def _told(request: Call, found: Upload, part: Part, status: int, more: dict[str, str] | None = None) -> Response[bytes]:
     headers = tus.RESUMABLE | _progress(intake(request), found, part) | (more or {})
-    return Plain(b"", status, headers, "application/octet-stream")
+    return Plain(b"", status, headers, BYTES)
 
 
 def _spoken(answer: Response[bytes], headers: dict[str, str]) -> Response[bytes]:

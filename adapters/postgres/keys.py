@@ -44,6 +44,15 @@ async def find(database: Database, hash: bytes) -> Key | None:
     return Key(rows[0]["name"], Scope(rows[0]["scope"])) if rows else None
 
 
+async def signer(database: Database, name: str) -> tuple[Key, tuple[bytes, ...]] | None:
+    """The key of this name and the SHA-256 of each of its secrets that are valid; None where it is valid no more."""
+    rows = await database.fetch("find_signer", name)
+    if not rows:
+        return None
+    hashes = (rows[0]["hash"], rows[0]["old_hash"])
+    return Key(rows[0]["name"], Scope(rows[0]["scope"])), tuple(one for one in hashes if one is not None)
+
+
 async def listed(database: Database) -> list[Row]:
     """All keys that ever were, by name."""
     live = func.clock_timestamp() < keys.c.old_until

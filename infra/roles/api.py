@@ -97,6 +97,7 @@ def service_of(database: Database, log: PostgresLog, checks: Checks, ring: Ring)
         log=log,
         queries=PostgresQueries(database),
         find_key=partial(keys.find, database),
+        find_signer=partial(keys.signer, database),
         kinds=KINDS,
         ring=ring,
         checks=checks,

@@ -38,14 +38,15 @@ class Size(Record, frozen=True):
 
 
 class Making(Record, frozen=True):
-    """`progress` is from 0 to 1. `error` is that of the first task that failed, and of which task it is."""
+    """`progress` is from 0 to 1. `error` is that of the first task that failed; `to_retry` is that task, or the first
+    one that was cancelled: with it, whatever needs it is done again."""
 
     status: State
     progress: float
     stage: Stage
     renditions: tuple[Size, ...] = ()
     error: Error | None = None
-    failed: UUID | None = None
+    to_retry: UUID | None = None
 
 
 def told(video: Video, tasks: Mapping[UUID, Task]) -> Making:
@@ -55,16 +56,21 @@ def told(video: Video, tasks: Mapping[UUID, Task]) -> Making:
         return Making(status=State.COMPLETE, progress=1.0, stage=Stage.DONE, renditions=sizes)
     latest = lineage.latest(tasks)
     stage = Stage.PROBE if video.planned is None else Stage.TRANSCODE
-    failed = [(id, state) for id, state in latest.items() if state.status is Status.FAILED]
-    id, first = min(failed, key=lambda one: str(one[1].finished_at), default=(None, None))
+    id, first = min(_broken(latest), key=lambda one: str(one[1].finished_at), default=(None, None))
     return Making(
         status=unfinished(state_of(latest.values())),
         progress=round(_progress(video, latest), 4),
         stage=stage,
         renditions=sizes,
         error=first.error if first is not None else None,
-        failed=id,
+        to_retry=id,
     )
+
+
+def _broken(latest: Mapping[UUID, Task]) -> list[tuple[UUID, Task]]:
+    """The tasks that failed or were cancelled, without those that only needed one of them."""
+    ended = {id: one for id, one in latest.items() if one.status in (Status.FAILED, Status.CANCELLED)}
+    return [(id, one) for id, one in ended.items() if not set(one.needs) & ended.keys()]
 
 
 def of_all(tasks: Mapping[UUID, Task]) -> tuple[State, Error | None]:

@@ -257,5 +257,7 @@ def _shown(request: Call, id: UUID, found: Video, tasks: Mapping[UUID, Task]) ->
         "tasks": list(lineage.latest(tasks)),
         "created_at": found.created_at,
         "completed_at": found.completed_at,
-        "links": {"self": here} | {name: f"{here}/{name}" for name in ("status", "stream")},
+        "links": {"self": here}
+        | {name: f"{here}/{name}" for name in ("status", "stream")}
+        | ({"retry": f"/v1/tasks/{told.to_retry}/retry"} if told.to_retry is not None else {}),
     }

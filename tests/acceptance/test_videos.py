@@ -92,6 +92,27 @@ async def test_what_was_made_of_the_same_bytes_is_not_made_again(service: Runnin
         assert (await client.get(first["playback"]["mp4"])).status_code == 200, "one may go, and the other stays"
 
 
+async def test_what_was_cancelled_is_made_again_and_nothing_else(service: Running, tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", 14.0, size="320x180", rate="25", sound=False)
+    async with service.client("client") as client:
+        created = await sent(client, source)
+        await until_told(lambda: _stage(client, created, "transcode", 0.0), 30)
+        before = await _tasks(client, (await client.get(created["links"]["self"])).json())
+        last = [one for one in before if one["kind"] == "video_segment" and one["request"]["rendition"] == "90p"][-1]
+        assert (await client.post(f"/v1/tasks/{last['id']}/cancel")).status_code == 202
+        [*_, ended] = [one async for one in followed(client, created)]
+        assert ended["status"] in ("failed", "cancelled")
+        shown = (await client.get(created["links"]["self"])).json()
+        assert {one["name"]: one["status"] for one in shown["renditions"]}["180p"] == "complete"
+        assert shown["playback"]["mp4"] is not None, "the other size can be played"
+        assert (await client.post(shown["links"]["retry"])).status_code == 202
+        again = await complete(client, created)
+        await same(client, again, source, tmp_path)
+        new = {one["id"]: one for one in await _tasks(client, again) if one["id"] not in shown["tasks"]}
+        assert sorted(one["kind"] for one in new.values()) == ["video_package", "video_segment"]
+        assert "retry" not in again["links"]
+
+
 async def test_a_deleted_video_runs_no_more_and_holds_no_file(service: Running, tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", 40.0, size="640x360", rate="25")
     async with service.client("client") as client:
@@ -213,9 +234,9 @@ async def _begun_again(client: httpx.AsyncClient, shown: dict[str, Any]) -> Coun
     return found
 
 
-async def _stage(client: httpx.AsyncClient, created: dict[str, Any], stage: str) -> bool:
+async def _stage(client: httpx.AsyncClient, created: dict[str, Any], stage: str, more_than: float = 0.02) -> bool:
     told = (await client.get(created["links"]["status"])).json()
-    return bool(told["stage"] == stage and told["progress"] > 0.02)
+    return bool(told["stage"] == stage and told["progress"] > more_than)
 
 
 async def _is_zero(service: Running, query: str, *arguments: Any) -> bool:

@@ -1,19 +1,17 @@
 """Does the description of the API agree with the API: every route there, every scope as it says?"""
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 from litestar.routes import HTTPRoute
 
 from domain.access import Scope
+from tests.browser import browser, command
 from tests.flows.conftest import Api
 from tests.flows.test_http_refusals import NOBODY
 from tests.flows.test_http_role import serving
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 UNUSABLE = {"Last-Event-ID": "no position", "Idempotency-Key": "two words"}  # so that nobody is answered for long
 GUESSED = ["", "Bearer guessed", "Basic eDp5", "Bearer"]
 
@@ -71,13 +69,9 @@ async def test_the_page_may_load_nothing(api: Api) -> None:
 
 
 async def test_a_browser_shows_the_page_while_every_other_host_is_blocked(dsn: Any, tmp_path: Path) -> None:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"No browser is installed to show the page: none of {', '.join(BROWSERS)} is there.")
+    program = browser("show the page")
     async with serving(dsn("postcommit")) as (_, http):
-        blocked = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {http.base_url.host}"
-        options = ["--headless", "--no-sandbox", f"--user-data-dir={tmp_path}", blocked, "--dump-dom"]
-        arguments = [*options, f"{http.base_url}/docs"]
-        browsing = await asyncio.create_subprocess_exec(browser, *arguments, stdout=asyncio.subprocess.PIPE)
+        argv = command(program, tmp_path, f"{http.base_url}/docs", "--dump-dom")
+        browsing = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
         shown, _ = await asyncio.wait_for(browsing.communicate(), 60)
         assert b'id="create_task"' in shown

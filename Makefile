@@ -24,7 +24,7 @@ demo: $(READY) ## the whole story on embedded servers; ends by itself
 	@$(BIN)/postcommit demo
 
 test: $(READY) lint types imports ## everything that is checked before a change lands
-	@$(BIN)/pytest -m "not long" -n 2
+	@$(BIN)/pytest -m "not long" -n 3
 
 test-long: $(READY) ## the full forms of the long tests too
 	@$(BIN)/pytest

@@ -20,15 +20,16 @@ pytest.register_assert_rewrite("tests.acceptance", "tests.contracts", "tests.flo
 NUMBERS = count(1)
 
 
-class Halves(LoadScopeScheduling):  # type: ignore[misc]
-    """With `-n 2` the tests run in two halves at once: the acceptance tests, which mostly wait, and all others."""
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]
+    """With `-n 3` there are three lanes: one for all tests but those of acceptance, which mostly wait, and which take
+    the two others file by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "acceptance" if nodeid.startswith("tests/acceptance/") else "others"
+        return nodeid.partition("::")[0] if nodeid.startswith("tests/acceptance/") else "others"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
-    return Halves(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,23 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from adapters.postgres.database import Database
+from adapters.postgres.log import PostgresLog
+from domain import compose, item
+from domain.log import Entry
+from infra.clock import new_id
 from tests.acceptance.running import Running, ended, up
+from tests.making import META
 from tests.waiting import until_told
 
 COLOURS = ("amber", "brass", "cobalt", "denim", "ebony")
-ITEMS = 6_000  # facts enough for several steps of a rebuild
+SHORT, FULL = 3_500, 20_000  # items: facts enough for several steps of a rebuild
 
 
 @pytest.fixture(scope="module")
@@ -50,26 +57,29 @@ async def test_what_exists_is_found_and_what_is_gone_is_not(service: Running) ->
         assert [one["id"] for one in await found(client, "torch")] == [lamp["id"]]
 
 
-async def test_the_index_is_built_anew_while_it_answers(service: Running) -> None:
+@pytest.mark.parametrize("items", [SHORT, pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+async def test_the_index_is_built_anew_while_it_answers(service: Running, items: int) -> None:
+    """50 questions a second meanwhile."""
     async with service.client("operator", 60) as client:
-        await _many(client)
-        await until_told(lambda: _applied(service), 60)
+        await _many(service, items)
+        await until_told(lambda: _applied(service), 120)
         await service.sql("DELETE FROM postcommit.search WHERE title LIKE 'amber%'")
-        before = len(await found(client, "brass", limit=100))
+        before = len(await found(client, "brass"))
         asking = [asyncio.create_task(_ask(client, "brass")) for _ in range(5)]
         rebuild = await client.post("/v1/search/rebuild")
         assert rebuild.status_code == 202, rebuild.text
         id = rebuild.json()["id"]
-        await until_told(lambda: _is_at_work(service), 30)
+        await until_told(lambda: _is_half_done(service, items), 120)
         os.kill(service.pids("worker")[0], signal.SIGKILL)
         at = await service.sql("SELECT position FROM postcommit.search_rebuild")
-        [task] = await ended(client, [id], 120)
+        [task] = await ended(client, [id], 300)
         assert task["status"] == "complete", task
         assert task["attempt"] >= 2 and at > 0
         assert task["result"]["differences"] > 0, "what was missing in the old one was told of"
         for one in asking:
             one.cancel()
         told = await asyncio.gather(*asking)
+        print(f"{items} items: {sum(map(len, told))} answers while it was built, none of them empty")
         assert sum(map(len, told)) > 50
         assert {status for answers in told for status, _ in answers} == {200}, "no error"
         assert all(count == before for answers in told for _, count in answers), "and no empty answer"
@@ -123,11 +133,19 @@ async def _item(client: httpx.AsyncClient, name: str, description: str) -> dict[
     return dict((await client.post("/v1/items", json=details)).raise_for_status().json())
 
 
-async def _many(client: httpx.AsyncClient) -> None:
-    chance = random.Random(1)
-    names = [f"{COLOURS[number % 5]} {chance.randrange(10**6)}" for number in range(ITEMS)]
-    for first in range(0, ITEMS, 100):
-        await asyncio.gather(*(_item(client, name, "of many") for name in names[first : first + 100]))
+async def _many(service: Running, items: int) -> None:
+    """Items as the REST API writes them, a hundred in one append."""
+    chance, database = random.Random(1), Database(service.told["postgres"], 2)
+    log, entries = PostgresLog(database), []
+    for number in range(items):
+        name = f"{COLOURS[number % 5]} {chance.randrange(10**6)}"
+        created = item.Created(details=item.Details(name=name, description="of many", price_cents=1, currency="EUR"))
+        entries.append(Entry(compose.of_thing(new_id(), 0, [created], META, datetime.now(UTC), new_id)))
+    try:
+        for first in range(0, items, 100):
+            await asyncio.gather(*(log.append(entry) for entry in entries[first : first + 100]))
+    finally:
+        await database.close()
 
 
 async def _ask(client: httpx.AsyncClient, words: str) -> list[tuple[int, int]]:
@@ -135,7 +153,7 @@ async def _ask(client: httpx.AsyncClient, words: str) -> list[tuple[int, int]]:
     told: list[tuple[int, int]] = []
     try:
         while True:
-            answer = await client.get("/v1/search", params={"q": words, "limit": 100})
+            answer = await client.get("/v1/search", params={"q": words})
             told.append((answer.status_code, len(answer.json().get("items", []))))
             await asyncio.sleep(0.1)
     except asyncio.CancelledError:
@@ -150,5 +168,6 @@ async def _applied(service: Running) -> bool:
     return bool(numbered and await service.sql(query))
 
 
-async def _is_at_work(service: Running) -> bool:
-    return bool(await service.sql("SELECT max(position) > 0 FROM postcommit.search_rebuild"))
+async def _is_half_done(service: Running, items: int) -> bool:
+    half = "SELECT max(position) > $1::bigint / 2 FROM postcommit.search_rebuild"
+    return bool(await service.sql(half, items if items > SHORT else 1))

@@ -7,7 +7,7 @@ MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types imports bench bench-all bench-growth fuzz schemas lock files clean
+.PHONY: help demo test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ bench-all: $(READY) .bench/peers/.ready .bench/arq/.ready ## every contender, tu
 	@mkdir -p build
 	@$(BIN)/python -m tests.bench --all --json build/bench-all.json
 	@$(BIN)/python -m tests.bench.picture build/bench-all.json > build/bench-all.svg
+
+bench-video: $(READY) ## heavy work beside plain ffmpeg, and requests beside heavy work
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench.heavy --json build/bench-video.json
 
 bench-growth: $(READY) ## with a long log, more processes, and for 20 minutes; needs 40 GB of free disk
 	@mkdir -p build

@@ -93,7 +93,7 @@ class Ffmpeg:
         """One piece of the picture, and how many frames it has."""
         before = _from(piece.seek_us + 1_000) if piece.seek_us is not None else []
         argv = [*_taken(*before, threads=self.threads), "-map", "0:v:0", "-an", "-sn", "-dn"]
-        argv += ["-vf", ",".join((*_cut(piece), *_sized(rendition))), *_coded(planned, rendition, self.threads)]
+        argv += ["-vf", ",".join((*_cut(piece), *sized(rendition))), *coded(planned.preset, rendition, self.threads)]
         frames = 0
 
         def hear(line: str) -> None:
@@ -210,14 +210,16 @@ def _cut(piece: Piece) -> list[str]:
     return [*([f"trim={':'.join(edges)}"] if edges else []), "setpts=PTS-STARTPTS"]
 
 
-def _sized(rendition: Rendition) -> list[str]:
+def sized(rendition: Rendition) -> list[str]:
+    """The filters that give the picture this size."""
     return [f"scale={rendition.width}:{rendition.height}", "setsar=1", "format=yuv420p"]
 
 
-def _coded(planned: Planned, rendition: Rendition, threads: int) -> list[str]:
+def coded(preset: str, rendition: Rendition, threads: int) -> list[str]:
+    """How a picture of this size is coded; 0 threads: as many as ffmpeg likes."""
     bits = rendition.most_bits
     return [
-        *("-fps_mode", "passthrough", "-enc_time_base", "demux", "-c:v", "libx264", "-preset", planned.preset),
+        *("-fps_mode", "passthrough", "-enc_time_base", "demux", "-c:v", "libx264", "-preset", preset),
         *("-profile:v", "high", "-crf", "23", "-maxrate", str(bits), "-bufsize", str(2 * bits)),
         *("-force_key_frames", f"expr:gte(t,n_forced*{HLS_S})", "-threads", str(threads), "-f", "mp4"),
     ]

@@ -4,6 +4,7 @@ The child reads the one file by its standard input, what was made before from a 
 writes into a folder of its own. It dies with this process, and with whoever waits for it."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -96,6 +97,12 @@ async def run(
     if code:
         _tell(code, words)
     return out
+
+
+def has_landlock() -> bool:
+    """Whether the kernel lets children be kept away from files; without that they can read what this user can."""
+    create_ruleset, tell_version = 444, 1  # linux/landlock.h
+    return int(ctypes.CDLL(None).syscall(create_ruleset, None, 0, tell_version)) >= 1
 
 
 async def _said(child: asyncio.subprocess.Process, heard: Callable[[str], None] | None) -> bytes:

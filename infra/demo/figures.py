@@ -8,7 +8,7 @@ from infra.demo.telling import need, say, title
 
 
 async def figures(client: httpx.AsyncClient, signups: int, orders: int, cents: int, tasks: Mapping[str, int]) -> None:
-    title("7. The analytics: equal to what was sent")
+    title("8. The analytics: equal to what was sent")
     head = (await client.get("/v1/balance")).json()["position"]
     answer = await client.get("/v1/analytics", params={"per": "hour", "after_position": head})
     counted = answer.json()["totals"]

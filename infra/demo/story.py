@@ -12,12 +12,14 @@ import httpx
 
 from infra.demo import shop
 from infra.demo.figures import figures
+from infra.demo.film import SIDES, TASKS, film
 from infra.demo.service import Service, started
 from infra.demo.telling import Broken, ended, need, say, title, until
 
 PROBES = 20
 LEASE_S = "3"
-SENT = {"email_welcome": 2, **dict.fromkeys(shop.CHAIN, 1), "probe": 2 * PROBES + 1}  # tasks, by kind
+SETTINGS = {"POSTCOMMIT_LEASE_S": LEASE_S, "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_VIDEO_SIDES": ",".join(SIDES)}
+SENT = {"email_welcome": 2, **dict.fromkeys(shop.CHAIN, 1), "probe": 2 * PROBES + 1, **TASKS}  # tasks, by kind
 
 
 def demo() -> int:
@@ -26,7 +28,7 @@ def demo() -> int:
         say("postcommit demo: real Postgres, real NATS, real SMTP, every role a process of its own.")
         say(f"Starting all of it … (a worker counts as lost after {LEASE_S} s of silence)")
         try:
-            with started(Path(home), {"POSTCOMMIT_LEASE_S": LEASE_S, "POSTCOMMIT_HEARTBEAT_S": "1"}) as service:
+            with started(Path(home), SETTINGS) as service:
                 asyncio.run(story(service))
         except Broken as error:
             say(f"The demo failed: {error}")
@@ -44,6 +46,7 @@ async def story(service: Service) -> None:
         await kill_a_worker(client, service)
         await lose_nats(client, service)
         await in_your_own_transaction(client, service)
+        await film(client, service)
         await figures(client, signups=2, orders=1, cents=shop.TOTAL_CENTS, tasks=SENT)
         await balance(client)
 
@@ -110,7 +113,7 @@ async def in_your_own_transaction(client: httpx.AsyncClient, service: Service) -
 
 
 async def balance(client: httpx.AsyncClient) -> None:
-    title("8. The balance: what was accepted is accounted for")
+    title("9. The balance: what was accepted is accounted for")
     counted = (await client.get("/v1/balance")).json()
     need(counted["difference"] == 0, f"the balance is {counted}")
     say(

@@ -22,13 +22,13 @@ async def ended(client: httpx.AsyncClient, id: str) -> dict[str, Any]:
     raise Broken(f"task {id} did not end within a minute")
 
 
-async def until(holds: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 60
+async def until(holds: Callable[[], Any], what: str, patience_s: float = 60.0) -> None:
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if await holds():
             return
         await asyncio.sleep(0.05)
-    raise Broken(f"waited a minute for {what}")
+    raise Broken(f"waited {patience_s:.0f} s for {what}")
 
 
 def need(holds: bool, otherwise: str) -> None:

@@ -11,6 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import aiosmtplib
 
+from adapters.tools.sandbox import Broken, Limits, Unsafe, has_landlock, run
 from infra.doctor.finding import Finding, failed, ok, warning
 from infra.settings import mask
 
@@ -24,6 +25,23 @@ def python() -> Finding:
     if sys.version_info < OLDEST_PYTHON:
         return failed("python", found, "Use Python 3.11 or newer.")
     return ok("python", found)
+
+
+async def sandbox() -> Finding:
+    """Whether those who work on files of strangers can be confined here."""
+    try:
+        await run(("/bin/true",), limits=Limits(wall_s=10, cpu_s=5))
+    except Unsafe as error:
+        found = f"Programs cannot be confined on this machine: {str(error).rstrip('.')}."
+        return failed("sandbox", found, "Workers of the queue media do nothing here: let them run on another one.")
+    except Broken as error:
+        return failed("sandbox", f"A confined program ends badly: {error}", "Look into the worker's log.")
+    if not has_landlock():
+        found = (
+            "This kernel has no Landlock: whoever works on a foreign file has no sockets, but could read other files."
+        )
+        return warning("sandbox", found, "Use Linux 5.13 or newer, with Landlock switched on.")
+    return ok("sandbox", "Programs that work on foreign files are confined.")
 
 
 def disk(home: Path) -> Finding:

@@ -46,6 +46,7 @@ async def examined(home: Path | None) -> AsyncIterator[Finding]:
         yield finding
     yield await around.mail(run.get("mail", settings.smtp))
     yield await asyncio.to_thread(around.api, run.get("http", settings.url))
+    yield await around.sandbox()
     if home is not None:
         yield around.disk(home)
 

@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 async def test_a_report_tells_of_every_order_though_its_worker_is_killed(service: Running, tmp_path: Path) -> None:
     async with service.client("client", 60) as client:
         begin = datetime.now(UTC) - timedelta(seconds=1)
-        orders = await _ordered(client, ORDERS)
+        orders = await ordered(client, ORDERS)
         await until_told(lambda: _numbered(service), 30)
         await asyncio.sleep(1.1)
         period = {"begin": begin.isoformat(), "end": datetime.now(UTC).isoformat()}
@@ -57,8 +57,8 @@ async def test_a_report_tells_of_every_order_though_its_worker_is_killed(service
 async def test_a_client_reads_of_its_own_orders_and_an_operator_of_all(service: Running) -> None:
     now = datetime.now(UTC)
     async with service.client("client") as client, service.client("operator") as operator:
-        mine = await _ordered(client, 3)
-        await _ordered(operator, 2)
+        mine = await ordered(client, 3)
+        await ordered(operator, 2)
         await asyncio.sleep(0.1)
         period = {"begin": now.isoformat(), "end": datetime.now(UTC).isoformat()}
         await until_told(lambda: _numbered(service), 30)
@@ -95,7 +95,7 @@ async def test_nothing_is_told_of_a_period_without_orders(service: Running) -> N
         assert (shown["orders"], shown["pages"]) == (0, 1)
 
 
-async def _ordered(client: httpx.AsyncClient, count: int) -> list[str]:
+async def ordered(client: httpx.AsyncClient, count: int) -> list[str]:
     account = {"email": f"ada{os.urandom(4).hex()}@example.org", "name": "Ada"}
     ada = (await client.post("/v1/accounts", json=account)).raise_for_status().json()["id"]
     details = {"name": "#Lamp $x$ *y*", "price_cents": 1_250, "currency": "EUR"}

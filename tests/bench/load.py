@@ -28,9 +28,9 @@ class Caller(asyncio.Protocol):
         self._head, self._buffer = head, b""
 
     @classmethod
-    async def open(cls, url: str, headers: Mapping[str, str]) -> Self:
+    async def open(cls, url: str, headers: Mapping[str, str], method: str = "POST") -> Self:
         parts = urlsplit(url)
-        lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"]
+        lines = [f"{method} {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "Content-Length: "]).encode()
         _, caller = await asyncio.get_running_loop().create_connection(lambda: cls(head), parts.hostname, parts.port)
@@ -104,12 +104,12 @@ class Callers:
     """As many keep-alive connections as are needed at once. One that was idle for long is not used again: the service
     may be about to close it."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self._url, self._headers = url, headers
+    def __init__(self, url: str, headers: Mapping[str, str], method: str = "POST") -> None:
+        self._url, self._headers, self._method = url, headers, method
         self._free: list[tuple[float, Caller]] = []  # since when
 
     async def post(self, body: bytes) -> bytes:
-        caller = self._kept() or await Caller.open(self._url, self._headers)
+        caller = self._kept() or await Caller.open(self._url, self._headers, self._method)
         answer = await caller.post(body)
         self._free.append((time.monotonic(), caller))
         return answer

@@ -25,6 +25,7 @@ TASKS |= {"video_package": len(SIDES)}
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = TUS | {"Content-Type": "application/offset+octet-stream"}
 KILL_AT, LONGEST_S = 0.9, 120
+TRIES = 10  # bytes that were on their way when the line was cut may still come after the first HEAD
 CHUNK = 64 * 1024
 
 
@@ -72,12 +73,16 @@ async def _uploaded(client: httpx.AsyncClient, source: Path) -> str:
     where = answer.headers["Location"]
     with suppress(Cut):
         await client.patch(where, headers=BYTES | {"Upload-Offset": "0"}, content=_chunks(data, 0, size // 2))
-    offset = int((await client.head(where, headers=TUS)).headers["Upload-Offset"])
+    for _ in range(TRIES):
+        offset = int((await client.head(where, headers=TUS)).headers["Upload-Offset"])
+        need(0 < offset < size, "the upload was not cut in its middle")
+        headers = BYTES | {"Upload-Offset": str(offset)}
+        with suppress(httpx.TransportError):
+            if (await client.patch(where, headers=headers, content=_chunks(data, offset, size))).status_code == 204:
+                break
+    else:
+        raise Broken(f"the rest was not taken in {TRIES} tries")
     say(f"   POST /v1/uploads, PATCH … cut. HEAD says that {offset:,} of {size:,} bytes are there: PATCH goes on.")
-    need(0 < offset < size, "the upload was not cut in its middle")
-    headers = BYTES | {"Upload-Offset": str(offset)}
-    answer = await client.patch(where, headers=headers, content=_chunks(data, offset, size))
-    need(answer.status_code == 204, f"the rest was answered with {answer.status_code}: {answer.text}")
     return str((await client.get(where)).json()["links"]["video"])
 
 
@@ -92,7 +97,7 @@ async def _chunks(data: bytes, begin: int, end: int) -> AsyncIterator[bytes]:
 
 async def _followed(client: httpx.AsyncClient, video: str, share: float) -> None:
     """Until so much of it is done, with a bar."""
-    shown = -1
+    shown = -1 if share < 1.0 else int(10 * KILL_AT)
 
     async def so_far() -> bool:
         nonlocal shown

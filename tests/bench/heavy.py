@@ -33,6 +33,7 @@ from tests.films import FFMPEG, ffmpeg, film
 HEIGHT, WIDTH, PRESET = 1080, 1920, "veryfast"
 SIZE = Rendition(name=f"{HEIGHT}p", width=WIDTH, height=HEIGHT, most_bits=LADDER[HEIGHT])
 ONE_SIZE = {"POSTCOMMIT_VIDEO_SIDES": str(HEIGHT), "POSTCOMMIT_VIDEO_PRESET": PRESET}
+EVERY_S = 0.25  # that the service is asked how far it is
 RATE, LOADED_S, IMAGES, ORDERS = 40.0, 40.0, 1_000, 2_000
 
 
@@ -104,48 +105,39 @@ async def _one(client: httpx.AsyncClient, source: Path, begin: float) -> tuple[f
             played = now
         if shown["status"] == "complete":
             return played, now
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(EVERY_S)
 
 
-async def felt(folder: Path, clip: Path, rounds: int) -> list[Felt]:
-    told: list[Felt] = []
-    with up(folder / "home", environ=ONE_SIZE | {"POSTCOMMIT_GRACE_S": "2"}) as service:
+async def felt(folder: Path, clip: Path, number: int) -> list[Felt]:
+    """One round, on servers of its own: alone, and while a film, images and a report are made, none of which is done
+    before the end."""
+    with up(folder / f"home{number}", environ=ONE_SIZE) as service:
         async with service.client("operator", 300) as client:
             begin = datetime.now(UTC) - timedelta(seconds=1)
             await ordered(client, ORDERS)
-            period = {"begin": begin.isoformat()}
+            images = await asyncio.to_thread(_images, IMAGES, number)
             await _asked(service, 5.0)
-            for number in range(rounds):
-                told += _figures("alone", await _asked(service, LOADED_S), 0.0)
-                before = _peaks(service)
-                work = asyncio.create_task(_work(client, folder, clip, number, period))
-                took = await _asked(service, LOADED_S, work)
-                await work
-                told += _figures("beside heavy work", took, _most_grown(before, _peaks(service)))
-    return told
+            alone = _figures("alone", await _asked(service, LOADED_S), 0.0)
+            before = _peaks(service)
+            film = await asyncio.to_thread(_anew(clip, folder / f"felt{number}.mp4").read_bytes)
+            period = {"begin": begin.isoformat(), "end": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}
+            asking = asyncio.create_task(_asked(service, LOADED_S))
+            made = [
+                await client.post("/v1/videos", content=film),
+                await client.post("/v1/reports", json=period),
+                await client.post("/v1/images/batch", files=images),
+            ]
+            beside = _figures("beside heavy work", await asking, _most_grown(before, _peaks(service)))
+            shown = [(await client.get(one.raise_for_status().json()["links"]["self"])).json() for one in made]
+    states = ", ".join(one["status"] for one in shown)
+    _say(f"Film, report, images: {states}; {shown[2]['complete']:,} of {shown[2]['total']:,} images are made")
+    assert shown[2]["open"] and all(one["status"] not in ("failed", "cancelled") for one in shown), states
+    return [*alone, *beside]
 
 
-async def _work(client: httpx.AsyncClient, folder: Path, clip: Path, number: int, period: dict[str, str]) -> None:
-    """A film, images and a report, until all of them are made."""
-    source = _anew(clip, folder / f"felt{number}.mp4")
-    period = period | {"end": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}
-    images = await asyncio.to_thread(_images, IMAGES, number)
-    made = [
-        await client.post("/v1/videos", content=await asyncio.to_thread(source.read_bytes)),
-        await client.post("/v1/images/batch", files=images),
-        await client.post("/v1/reports", json=period),
-    ]
-    open = [answer.raise_for_status().json()["links"]["self"] for answer in made]
-    while open:
-        await asyncio.sleep(0.5)
-        shown = [(await client.get(one)).raise_for_status().json() for one in open]
-        assert all(one["status"] not in ("failed", "cancelled") for one in shown), shown
-        open = [one for one, now in zip(open, shown, strict=True) if now["status"] != "complete"]
-
-
-async def _asked(service: Running, seconds: float, work: "asyncio.Task[None] | None" = None) -> dict[str, list[float]]:
-    """As many requests a second as RATE, of each sort, for so long and until the work is done; how long each took since
-    the moment at which it was to be sent."""
+async def _asked(service: Running, seconds: float) -> dict[str, list[float]]:
+    """As many requests a second as RATE, of each sort, for so long; how long each took since the moment at which it was
+    to be sent."""
     headers = {"Authorization": f"Bearer {service.told['keys']['client']}"}
     posts = Callers(f"{service.told['http']}/v1/tasks", headers)
     id = json.loads(await posts.post(_wish(0)))["id"]
@@ -157,7 +149,7 @@ async def _asked(service: Running, seconds: float, work: "asyncio.Task[None] | N
         took[name].append(time.perf_counter() - at)
 
     sent, begin, number = set(), time.perf_counter(), 0
-    while (at := begin + number / RATE) < begin + seconds or (work is not None and not work.done()):
+    while (at := begin + number / RATE) < begin + seconds:
         await asyncio.sleep(max(at - time.perf_counter(), 0.0))
         for name, callers, body in (("GET /v1/tasks/{id}", gets, b""), ("POST /v1/tasks", posts, _wish(number))):
             sent.add(asyncio.create_task(one(name, callers, body, at)))
@@ -245,7 +237,8 @@ def main() -> None:
             if part in parts
             for row in walls(folder, clip, clips, given.rounds)
         ]
-        requests = asyncio.run(felt(folder, clip, given.rounds)) if "requests" in parts else []
+        rounds = range(given.rounds) if "requests" in parts else ()
+        requests = [row for number in rounds for row in asyncio.run(felt(folder, clip, number))]
     print(table(measured, requests))
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(one) for one in (*measured, *requests)], indent=1))

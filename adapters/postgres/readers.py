@@ -119,9 +119,10 @@ FOLDS: dict[str, Fold] = {
 }
 RELEASE = "release"
 READERS = (*FOLDS, RELEASE)
+MOST = 500  # facts of one step
 
 
-async def step(database: Database, name: str, apply: Apply | None = None, limit: int = 500) -> int:
+async def step(database: Database, name: str, apply: Apply | None = None, limit: int = MOST) -> int:
     """Apply the next facts after the reader's cursor; answers how many. Without `apply` it is the reader's own fold.
 
     Two processes of one reader take turns at the cursor's row. Raises UnknownEvent where a newer program wrote a fact:

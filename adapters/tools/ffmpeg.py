@@ -21,7 +21,7 @@ from domain.video import Found, Piece, Planned, Rendition
 LOOK = str(Path(__file__).with_name("children") / "look.py")
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi"
 QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
-TOLD = ("-progress", "pipe:1", "-nostats", "-stats_period", "0.5")
+TOLD = ("-progress", "pipe:1", "-nostats", "-stats_period", "5")
 HD = 1920 * 1080  # pixels
 GIB = 1024**3
 HLS_S = 6  # of one part of a playlist
@@ -100,7 +100,8 @@ class Ffmpeg:
             nonlocal frames
             if line.startswith("frame="):
                 frames = int(line.partition("=")[2])
-                heard(frames)
+                if frames < piece.frames:  # that all are done, the end tells
+                    heard(frames)
 
         await _run([*argv, *TOLD, "segment.mp4"], _limits(planned, piece), source, made, hear)
         if not frames:
@@ -129,14 +130,12 @@ class Ffmpeg:
         if planned.found.audio_codec is not None:
             joined += ["-i", str(given / "sound.m4a")]
             maps += ["-map", "1:a:0"]
-        argv = [*QUIET, *joined, *maps, "-c", "copy"]
+        taken = [*maps, "-c", "copy"]
         cost = 120 + planned.found.duration_s
-        limits = Limits(wall_s=4 * cost, cpu_s=cost)
-        hls = ["-f", "hls", "-hls_time", str(HLS_S), "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4"]
-        hls += ["-hls_flags", "single_file", "-hls_segment_filename", "media.mp4", "playlist.m3u8"]
-        await _run([*argv, *hls], limits, None, made, given=given)
-        if best:
-            await _run([*argv, "-movflags", "+faststart", "whole.mp4"], limits, None, made, given=given)
+        argv = [*QUIET, *joined, *taken, "-f", "hls", "-hls_time", str(HLS_S), "-hls_playlist_type", "vod"]
+        argv += ["-hls_segment_type", "fmp4", "-hls_flags", "single_file", "-hls_segment_filename", "media.mp4"]
+        argv += ["playlist.m3u8", *([*taken, "-movflags", "+faststart", "whole.mp4"] if best else [])]
+        await _run(argv, Limits(wall_s=4 * cost, cpu_s=cost), None, made, given=given)
         return made / "media.mp4", made / "playlist.m3u8", made / "whole.mp4" if best else None
 
     async def stills(self, opened: Callable[[], int], made: Path, planned: Planned) -> tuple[Path, Path, "Sheet"]:

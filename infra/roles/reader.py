@@ -85,7 +85,9 @@ async def read(
     """Apply facts as they are numbered, until cancelled. Without a bell it looks every second."""
     while True:
         try:
-            while applied := await step():
+            applied = readers.MOST
+            while applied >= readers.MOST:  # less means that nothing was left: a bell tells of what came meanwhile
+                applied = await step()
                 metrics.APPLIED.labels(name).inc(applied)
         except UnknownEvent as error:  # to skip it would be to lose it: this reader stands still until it is upgraded
             logger.error("reader.stands_still", reader=name, error=str(error))

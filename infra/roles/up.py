@@ -170,6 +170,9 @@ def _environment(home: Home, role: Role, port: int, owner: bool) -> dict[str, st
         "POSTCOMMIT_METRICS_PORT": str(port),
         "POSTCOMMIT_NATS_MAX_BYTES": given.get("POSTCOMMIT_NATS_MAX_BYTES", str(nats.most_bytes(home))),
     }
+    if role.name == "worker":  # its own default is all processors: those of one machine share them
+        share = max((os.cpu_count() or 1) // role.count, 1)
+        own["POSTCOMMIT_MEDIA_SLOTS"] = given.get("POSTCOMMIT_MEDIA_SLOTS", str(share))
     if owner:
         own["POSTCOMMIT_POSTGRES_OWNER"] = home.dsn("postcommit_owner")
     if role.name in home.secrets["nats"]:

@@ -111,6 +111,13 @@ async def test_a_film_in_pieces_is_the_film(name: str, tmp_path: Path) -> None:
         assert likeness(source, whole) > 0.9
 
 
+async def test_pieces_are_of_one_length_as_far_as_frames_that_need_no_other_allow(tmp_path: Path) -> None:
+    coded = (*X264, "-bf", "0", "-g", "10", "-x264-params", "scenecut=0")
+    looked = await TOOL.look(_opened(film(tmp_path / "film.mp4", 4.6, rate="25", coded=coded)))
+    frames = [piece.frames for piece in looked.pieces]
+    assert sum(frames) == 115 and len(frames) == 5 and max(frames) - min(frames) <= 10, frames
+
+
 async def test_a_rendition_is_smaller_and_has_the_same_frames(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", 3.0, size="640x360")
     planned = _planned(await TOOL.look(_opened(source)), sides=(90, 180, 720))

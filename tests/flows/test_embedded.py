@@ -275,6 +275,15 @@ async def test_what_is_killed_comes_back_and_run_json_says_so_within_moments(tmp
     await until(lambda: not any(alive(pid) for pids in told["pids"].values() for pid in pids))
 
 
+def test_workers_of_one_machine_share_its_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in ((None, max((os.cpu_count() or 1) // 2, 1)), ("7", 7)):
+        if given is not None:
+            monkeypatch.setenv("POSTCOMMIT_MEDIA_SLOTS", given)
+        with supervised(tmp_path) as run:
+            environs = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in run()["pids"]["worker"]]
+        assert len(environs) == 2 and all(b"POSTCOMMIT_MEDIA_SLOTS=%d" % expected in one for one in environs)
+
+
 def test_run_json_names_everything_also_what_has_no_process(tmp_path: Path) -> None:
     with supervised(tmp_path, "workless") as run:
         pids = run()["pids"]

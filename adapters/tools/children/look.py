@@ -152,21 +152,25 @@ def _shown(picture: Any, frame: Any) -> tuple[int, int, int]:
 
 
 def pieces(order: list[int], keys: list[int], base: Fraction, target_us: int) -> list[Any]:
-    """Cuts nearly `target_us` apart: at a frame that needs no other where one is near, else anywhere.
+    """As many as `target_us` goes into the film, nearly of one length, so that those who make them end together: cut at
+    a frame that needs no other where one is near, else anywhere.
 
     `order` and `keys` are the times of frames in ticks of `base`, ascending."""
-    edges, end = [0], len(order)
-    while True:
-        wanted = order[edges[-1]] + int(target_us / MICRO / base)
-        if order[-1] - wanted < (target_us / MICRO / base) / 2:
-            break
-        near = min(keys, key=lambda key: abs(key - wanted)) if keys else wanted
-        far = abs(near - wanted) > (target_us / MICRO / base) / 2
-        at = bisect_left(order, wanted if far else near)
-        if at <= edges[-1] or at >= end:
-            break
-        edges.append(at)
-    return [_piece(order, keys, base, begin, until) for begin, until in pairwise([*edges, end])]
+    count = max(round((order[-1] - order[0]) * base * MICRO / target_us), 1)
+    length = (order[-1] - order[0]) / count
+    edges = [0]
+    for number in range(1, count):
+        wanted = order[0] + round(number * length)
+        near = _nearest(keys, wanted)
+        at = bisect_left(order, near if near is not None and abs(near - wanted) <= length / 2 else wanted)
+        if edges[-1] < at < len(order):
+            edges.append(at)
+    return [_piece(order, keys, base, begin, until) for begin, until in pairwise([*edges, len(order)])]
+
+
+def _nearest(times: list[int], wanted: int) -> int | None:
+    at = bisect_left(times, wanted)
+    return min(times[max(at - 1, 0) : at + 1], key=lambda time: abs(time - wanted), default=None)
 
 
 def _piece(order: list[int], keys: list[int], base: Fraction, begin: int, until: int) -> Any:

@@ -18,6 +18,7 @@ from domain.file import Full
 CONFINE = str(Path(__file__).with_name("children") / "confine.py")
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 NICE = 19
+AGAIN_S = 0.1
 MOST_OUT = 4 * 1024 * 1024  # bytes of what it may say
 MOST_WORDS = 2_000  # bytes of its last words
 OPEN_FILES = 64
@@ -86,6 +87,7 @@ async def run(
         env={},
         start_new_session=True,
     )
+    behind = asyncio.create_task(_give_way(child))
     try:
         async with asyncio.timeout(limits.wall_s):
             out, words = await asyncio.gather(_said(child, heard), _last_words(child))
@@ -93,6 +95,7 @@ async def run(
     except TimeoutError:
         raise TooMuch(f"It took longer than {limits.wall_s:.0f} s.") from None
     finally:
+        behind.cancel()
         await _gone(child)
     if code:
         _tell(code, words)
@@ -103,6 +106,27 @@ def has_landlock() -> bool:
     """Whether the kernel lets children be kept away from files; without that they can read what this user can."""
     create_ruleset, tell_version = 444, 1  # linux/landlock.h
     return int(ctypes.CDLL(None).syscall(create_ruleset, None, 0, tell_version)) >= 1
+
+
+async def _give_way(child: asyncio.subprocess.Process) -> None:
+    """Linux weighs sessions against one another before it looks at the processes in them (sched(7), autogroup): that
+    the child is nice counts for nothing outside of its session, unless that is nice, too. Who is not root may say so
+    ten times a second, all processes together."""
+    while child.returncode is None:
+        if _gave_way(child.pid):
+            return
+        await asyncio.sleep(AGAIN_S)
+
+
+def _gave_way(pid: int) -> bool:
+    """Whether there is nothing left to do for its session."""
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
+    except BlockingIOError:
+        return False
+    except OSError:  # it has ended, or this kernel has no such groups
+        return True
+    return True
 
 
 async def _said(child: asyncio.subprocess.Process, heard: Callable[[str], None] | None) -> bytes:

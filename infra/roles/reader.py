@@ -29,7 +29,7 @@ logger = structlog.get_logger()
 POLL_S = 1.0
 STANDS_STILL_S = 5.0
 Step: TypeAlias = Callable[[], Awaitable[int]]
-SOON_S = 0.1  # gathers the bells of a burst: a few larger steps cost less than many small ones
+SOON_S, LATER_S = 0.1, 0.5  # gather the bells of a burst: a few larger steps cost less than many small ones
 
 
 async def serve(settings: Settings) -> None:
@@ -51,7 +51,8 @@ async def serve(settings: Settings) -> None:
         clock = Clock()
         steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in FOLDS}
         steps[RELEASE] = partial(release, lasting, link, clock)
-        loops = [read(name, step, bells[name], clock, TRANSIENT) for name, step in steps.items()]
+        latest = dict.fromkeys(FOLDS, LATER_S) | {RELEASE: SOON_S}  # tasks wait for a release
+        loops = [read(name, step, bells[name], clock, TRANSIENT, latest[name]) for name, step in steps.items()]
         with metrics.served(settings):
             await until_stopped(together(require_nats(link), *loops))
     finally:
@@ -81,8 +82,11 @@ async def read(
     bell: asyncio.Event,
     clock: Clock,
     transient: tuple[type[Exception], ...],
+    latest_s: float = LATER_S,
 ) -> None:
-    """Apply facts as they are numbered, until cancelled. Without a bell it looks every second."""
+    """Apply facts as they are numbered, until cancelled: soon after a quiet second, and ever less often, but at the
+    latest after `latest_s`, while bells go on ringing. Without a bell it looks every second."""
+    pause = SOON_S
     while True:
         try:
             applied = readers.MOST
@@ -98,15 +102,16 @@ async def read(
         except Exception as error:  # nor may a fact that this one cannot fold stop the others; /readyz tells of it
             logger.error("reader.stands_still", reader=name, exc_info=error)
             await clock.sleep(STANDS_STILL_S)
-        await wait(bell, clock)
+        pause = min(2 * pause, latest_s) if await rung(bell, clock, pause) else SOON_S
 
 
-async def wait(bell: asyncio.Event, clock: Clock) -> None:
-    """Until the bell rings, at most for a second."""
+async def rung(bell: asyncio.Event, clock: Clock, gather_s: float) -> bool:
+    """Whether the bell rings within a second; answers after all that rings so soon after it has come, too."""
     try:
         async with asyncio.timeout(POLL_S):
             await bell.wait()
     except TimeoutError:
-        return
-    await clock.sleep(SOON_S)
+        return False
+    await clock.sleep(gather_s)
     bell.clear()
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.tools.sandbox import Broken, Limits, TooMuch, run
+from adapters.tools.sandbox import NICE, Broken, Limits, TooMuch, run
 from tests.waiting import alive, until
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,17 @@ async def test_it_dies_with_its_worker(made: Path) -> None:
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     await until(lambda: not alive(pid))
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="This kernel weighs no sessions.")
+async def test_it_gives_way_to_other_sessions_too(made: Path) -> None:
+    running = asyncio.create_task(tried(SLEEPS, made))
+    pid = await _pid(made / "pid")
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICE
+    await until(lambda: _written(Path(f"/proc/{pid}/autogroup")).endswith(f" nice {NICE}\n"))
+    assert not _written(Path("/proc/self/autogroup")).endswith(f" nice {NICE}\n")
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_killed_child_is_told_as_broken(made: Path) -> None:

@@ -40,6 +40,10 @@ def _held(fact: Fact) -> Iterator[str]:
             yield from (file.sha256 for one in reused for file in video.files_of(one))
             if stills is not None:
                 yield from (stills.poster.sha256, stills.sheet.sha256)
+        case video.RenditionReady(playable=playable):
+            yield from (file.sha256 for file in video.files_of(playable))
+        case video.StillsReady(stills=stills):
+            yield from (stills.poster.sha256, stills.sheet.sha256)
         case report.Completed(file=file):
             yield file.sha256
         case task.Completed(result=result):

@@ -13,6 +13,10 @@ CATEGORIES = ("account", "item", "order", "video")
 Name = tuple[str, UUID]  # category, id
 
 
+class Overtaken(Exception):
+    """Another rebuild has begun meanwhile, and goes on instead of this one."""
+
+
 class Document(Record, frozen=True):
     """What is searched of one thing. `owner` is who made it, None where the fact changes a thing that exists."""
 

@@ -19,6 +19,7 @@ from infra.settings import Settings
 S3 = "s3://"
 ABSENT = "The setting files is empty: this worker has no store of files."
 CONNECT, READ, RETRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=20)
+WHOLE = timedelta(hours=24)  # of one answer, from its first byte to its last; `READ` ends one that stands still
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _bucket(address: str) -> S3Store:
         return S3Store(
             parts.netloc,
             prefix=parts.path.strip("/") or None,
-            client_options={"connect_timeout": CONNECT, "read_timeout": READ, "allow_http": plain},
+            client_options={"connect_timeout": CONNECT, "read_timeout": READ, "timeout": WHOLE, "allow_http": plain},
             retry_config={"max_retries": 3, "retry_timeout": RETRY},
         )
     except BaseError as error:

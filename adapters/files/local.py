@@ -102,20 +102,27 @@ class LocalUploads:
             writer, _, offset = self.path(id).with_suffix(HELD).read_text().partition(" ")
         except FileNotFoundError:
             return None
-        return writer, int(offset or 0)
+        return writer, int(offset)
 
     def hold(self, id: UUID, writer: str, offset: int) -> None:
         held = self.path(id).with_suffix(HELD)
         new = held.with_suffix(f"{HELD}.new")
-        new.write_text(f"{writer} {offset}")
+        with new.open("w") as file:
+            file.write(f"{writer} {offset}")
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(held)
+        _sync(held.parent)
 
     def release(self, id: UUID, descriptor: int, offset: int | None) -> None:
         """What was held counts from now on, or is dropped from `offset` on."""
         if offset is not None:
             os.ftruncate(descriptor, offset)
             self._sums.pop(id, None)
-        self.path(id).with_suffix(HELD).unlink(missing_ok=True)
+        held = self.path(id).with_suffix(HELD)
+        if held.exists():
+            held.unlink()
+            _sync(held.parent)  # it would drop what is answered for, if it came back
 
     def extend(self, id: UUID, descriptor: int, offset: int, piece: bytes) -> int:
         """Write it, and keep the running sum."""
@@ -154,6 +161,7 @@ class LocalUploads:
             if summed != size_bytes:
                 with open(descriptor, "rb", closefd=False) as file:
                     running = hashlib.file_digest(file, "sha256")
+            self._sums[id] = size_bytes, running  # it may be asked for again
             os.fsync(descriptor)
             return File(sha256=running.hexdigest(), size_bytes=size_bytes)
 
@@ -272,10 +280,13 @@ class LocalFiles:
         with suppress(FileExistsError):
             if not _linked(path, named):
                 beside = self.folder / "uploads" / str(uuid4())  # left there by a crash, it is swept like any upload
-                shutil.copyfile(path, beside)
-                with beside.open("rb") as whole:
-                    os.fsync(whole.fileno())
-                beside.replace(named)
+                try:
+                    shutil.copyfile(path, beside)
+                    with beside.open("rb") as whole:
+                        os.fsync(whole.fileno())
+                    beside.replace(named)
+                finally:
+                    beside.unlink(missing_ok=True)
         _sync(named.parent)
 
     def _fetch(self, named: Path, path: Path) -> None:

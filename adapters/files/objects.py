@@ -90,6 +90,7 @@ class ObjectUploads:
             running = hashlib.sha256()
             async for chunk in self._content(id, found):
                 await to_thread(running.update, chunk)
+        self._sums[id] = size_bytes, running  # it may be asked for again
         return File(sha256=running.hexdigest(), size_bytes=size_bytes)
 
     async def keep(self, id: UUID, file: File) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
@@ -14,10 +13,10 @@ from adapters.http.receiving import (
     TO_CLOSE,
     chunks_of,
     intake,
+    kept,
     place,
     require_fitting,
     require_quota,
-    stored,
 )
 from domain.file import File
 from domain.image import MOST_IN_BATCH
@@ -28,9 +27,8 @@ FORM = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One part of the form that is a file; `id` is its name in the store until all of them are told of."""
+    """One part of the form that is a file."""
 
-    id: UUID
     file: File
     filename: str | None
     filetype: str | None
@@ -46,8 +44,8 @@ async def gathered(request: Call) -> list[Sent]:
         raise Problem("unsupported-media-type", f"Send {FORM} with a boundary.", headers=TO_CLOSE)
     require_fitting(store, int(length))
     await require_quota(request, Given(size_bytes=int(length)), None)
+    sent: list[Sent] = []
     with place(store, desk(request).service.new_id()):
-        sent: list[Sent] = []
         try:
             async for one in _files(request, options["boundary"], int(length)):
                 sent.append(one)
@@ -73,13 +71,8 @@ async def _files(request: Call, boundary: str, length: int) -> AsyncIterator[Sen
 
 
 async def _kept(request: Call, part: MultipartSegment, content: AsyncIterator[bytes]) -> Sent:
-    store, id = intake(request), desk(request).service.new_id()
-    await stored(store.uploads.begin(id))
-    size_bytes = await stored(store.uploads.write(id, 0, content, None))
-    file = await stored(store.uploads.sum(id, size_bytes))
-    await store.touch(file)
-    await stored(store.uploads.keep(id, file))
-    return Sent(id, file, part.filename or None, part.content_type or None)
+    file = await kept(intake(request), desk(request).service.new_id(), content)
+    return Sent(file, part.filename or None, part.content_type or None)
 
 
 class _Parts:

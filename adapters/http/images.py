@@ -170,9 +170,7 @@ async def create_image(request: Call, filename: Text = None) -> Response[bytes]:
     entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
     found = image.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, image.Event))
     told = _shown(id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
-    answer = await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/images/{id}"), claimed)
-    await intake(request).uploads.drop(sent)
-    return answer
+    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/images/{id}"), claimed)
 
 
 @post("/v1/images/batch", opt=needs(Right.WRITE) | CREATE_BATCH, request_max_body_size=None)
@@ -195,10 +193,7 @@ async def create_images(request: Call) -> Response[bytes]:
     entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
     told = _group(batch, gathering, now, dict(entry.tasks))
     where = f"/v1/images/batches/{batch}"
-    answer = await write(service, entry, Answer(202, ENCODER.encode(told), where), claimed)
-    for one in sent:
-        await intake(request).uploads.drop(one.id)
-    return answer
+    return await write(service, entry, Answer(202, ENCODER.encode(told), where), claimed)
 
 
 @get("/v1/images", opt=needs(Right.READ_ACCOUNTS) | LIST)

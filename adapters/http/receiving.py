@@ -103,16 +103,19 @@ async def finish(request: Call, id: UUID) -> None:
         entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
         return await write(service, entry, DONE, None)
 
-    await decide(attempt)
+    try:
+        await decide(attempt)
+    except Problem:  # whoever was faster may have dropped what he had kept: then all is well
+        if folded(await read(request, "upload", id)).status is Status.OPEN:
+            raise
     found = folded(await read(request, "upload", id))
     await store.uploads.drop(id)
-    if found.status is Status.REJECTED:
-        raise rejected(found)
+    require_alive(id, found)
 
 
 async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...], File]:
     """A body that is an upload by itself: stored, and the facts that tell of it, from its beginning to what it becomes.
-    The upload is to be dropped from the store once they are written. Raises Problem."""
+    Raises Problem."""
     service, store, by = desk(request).service, intake(request), meta(request, desk(request).service)
     length = header(request.scope, b"content-length")
     if length is None or not length.isdecimal():
@@ -122,18 +125,28 @@ async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...
     await require_quota(request, given, None)
     id, begun = service.new_id(), upload.begin(Upload(), given)
     with place(store, id):
-        await stored(store.uploads.begin(id))
-        arrived = await stored(store.uploads.write(id, 0, chunks_of(request, given.size_bytes), None))
-    if arrived != given.size_bytes:
-        raise Problem("bad-request", "The body ended before it was complete.")
-    file = await stored(store.uploads.sum(id, arrived))
-    await store.touch(file)
-    await stored(store.uploads.keep(id, file))
+        file = await kept(store, id, chunks_of(request, given.size_bytes), given.size_bytes)
     found = upload.fold((event, service.now()) for event in begun)
     events = [*begun, *upload.finish(found, file)]
     facts = compose.of_thing(id, 0, events, by, service.now(), service.new_id)
     assert found.begun is not None, "It has just begun."
     return id, facts + _become(id, found.begun, file, by, service), file
+
+
+async def kept(store: Intake, id: UUID, chunks: AsyncIterator[bytes], size_bytes: int | None = None) -> File:
+    """All of it as a file, which stays for a while, also where nothing holds it then. Of what was cut nothing stays,
+    since nobody can go on with it. Raises Problem."""
+    try:
+        await stored(store.uploads.begin(id))
+        arrived = await stored(store.uploads.write(id, 0, chunks, None))
+        if size_bytes is not None and arrived != size_bytes:
+            raise Problem("bad-request", "The body ended before it was complete.")
+        file = await stored(store.uploads.sum(id, arrived))
+        await store.touch(file)
+        await stored(store.uploads.keep(id, file))
+    finally:
+        await asyncio.shield(store.uploads.drop(id))
+    return file
 
 
 def require_fitting(store: Intake, size_bytes: int) -> None:
@@ -208,6 +221,19 @@ def folded(recorded: Sequence[Recorded]) -> Upload:
 def wrong_offset(size_bytes: int) -> Problem:
     detail = f"{size_bytes} bytes have arrived: go on from there."
     return Problem("wrong-offset", detail, headers=TO_CLOSE | {"Upload-Offset": str(size_bytes)})
+
+
+def require_alive(id: UUID, found: Upload) -> None:
+    """Raises Problem where it has ended without a file."""
+    match found.status:
+        case Status.REJECTED:
+            raise rejected(found)
+        case Status.EXPIRED:
+            raise Problem("gone", f"The upload {id} expired: no bytes came for too long.", deleted_at=found.ended_at)
+        case Status.TERMINATED:
+            raise Problem("gone", f"The upload {id} was given up.", deleted_at=found.ended_at)
+        case Status.OPEN | Status.FINISHED:
+            return
 
 
 def rejected(found: Upload) -> Problem:

@@ -31,7 +31,7 @@ from adapters.http.receiving import (
     folded,
     intake,
     receive,
-    rejected,
+    require_alive,
     require_fitting,
     require_quota,
     stored,
@@ -200,6 +200,8 @@ async def send_upload(request: Call, id: FromPath[str]) -> Response[bytes]:
         found = await _present(request, known)
         part = await _part(request, known, found)
         if found.status is Status.OPEN:
+            if offset > part.size_bytes:
+                raise wrong_offset(part.size_bytes)
             if offset == 0:
                 await require_quota(request, found.begun, known)
             part = await receive(request, known, found, offset, checksum)
@@ -248,7 +250,11 @@ async def _begin(request: Call) -> Response[bytes]:
         return _spoken(first, {})
     part = Part(0, now)
     if carried or given.size_bytes == 0:
-        part = await receive(request, id, found, 0, checksum, read=carried)
+        try:
+            part = await receive(request, id, found, 0, checksum, read=carried)
+        except Problem as problem:  # the upload is there, and its sender may go on with it
+            problem.headers = {**problem.headers, "Location": where}
+            raise
     return _spoken(first, _progress(store, found, part))
 
 
@@ -268,15 +274,8 @@ async def _end(request: Call, id: UUID) -> Response[bytes]:
 async def _present(request: Call, id: UUID) -> Upload:
     """Raises Problem where it has ended without a file."""
     found = folded(await read(request, "upload", id))
-    match found.status:
-        case Status.OPEN | Status.FINISHED:
-            return found
-        case Status.REJECTED:
-            raise rejected(found)
-        case Status.EXPIRED:
-            raise Problem("gone", f"The upload {id} expired: no bytes came for too long.", deleted_at=found.ended_at)
-        case Status.TERMINATED:
-            raise Problem("gone", f"The upload {id} was given up.", deleted_at=found.ended_at)
+    require_alive(id, found)
+    return found
 
 
 async def _part(request: Call, id: UUID, found: Upload) -> Part:
@@ -284,7 +283,9 @@ async def _part(request: Call, id: UUID, found: Upload) -> Part:
     if found.file is not None and found.ended_at is not None:
         return Part(found.file.size_bytes, found.ended_at)
     part = await intake(request).uploads.arrived(id)
-    if part is None:  # it ended a moment ago, or the store lost it
+    if part is None and (now := await _present(request, id)).file is not None:  # it became one in this moment
+        return await _part(request, id, now)
+    if part is None:  # the store lost it
         raise Problem("gone", f"Nothing of the upload {id} is kept any more.", headers=TO_CLOSE)
     return part
 

@@ -23,7 +23,7 @@ from adapters.http.origin import header
 from adapters.http.page import Limit, Text, limited, page
 from adapters.http.playing import Names
 from adapters.http.problems import Problem
-from adapters.http.receiving import intake, take_whole
+from adapters.http.receiving import take_whole
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import streams, written
 from adapters.http.working import of_each, tasks_of
@@ -150,9 +150,7 @@ async def create_video(request: Call, filename: Text = None) -> Response[bytes]:
     entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
     found = video.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, video.Event))
     told = _shown(request, id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
-    answer = await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/videos/{id}"), claimed)
-    await intake(request).uploads.drop(sent)
-    return answer
+    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/videos/{id}"), claimed)
 
 
 @get("/v1/videos", opt=needs(Right.READ_ACCOUNTS) | LIST)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Table, bindparam, column, func, select
+from sqlalchemy import Table, any_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,10 +77,11 @@ async def _running(connection: AsyncConnection, ended: Mapping[str, int]) -> dic
 async def apply_files(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
     released, held = holds.changes(recorded)
     if released:
-        await connection.execute(table.delete().where(table.c.stream.in_(released)))
+        gone = bindparam("gone", sorted(released), type_=ARRAY(table.c.stream.type))
+        await connection.execute(table.delete().where(table.c.stream == any_(gone)))
     if held:
-        rows = [one._asdict() for one in sorted(held)]
-        await connection.execute(insert(table).values(rows).on_conflict_do_nothing())
+        columns = dict(zip(holds.Hold._fields, map(list, zip(*sorted(held), strict=True)), strict=True))
+        await connection.execute(_rows_of(table, tuple(columns)).on_conflict_do_nothing(), columns)
 
 
 async def apply_made(connection: AsyncConnection, recorded: Sequence[Recorded], table: Table) -> None:
@@ -96,14 +97,19 @@ async def apply_made(connection: AsyncConnection, recorded: Sequence[Recorded], 
         await connection.execute(again)
 
 
-def _add(table: Table) -> Any:
-    types = {one.name: one.type for one in table.columns}
+def _rows_of(table: Table, names: Sequence[str]) -> Any:
+    """An insert of as many rows as its arrays are long: a parameter for each value would soon be too many."""
+    types = {name: table.c[name].type for name in names}
     more = (
         func.unnest(*(bindparam(name, type_=ARRAY(type)) for name, type in types.items()))
         .table_valued(*(column(name, type) for name, type in types.items()), name="more")
         .render_derived()
     )
-    added = insert(table).from_select(list(types), select(*more.c))
+    return insert(table).from_select(list(types), select(*more.c))
+
+
+def _add(table: Table) -> Any:
+    added = _rows_of(table, [one.name for one in table.columns])
     return added.on_conflict_do_update(
         index_elements=list(figures.Key._fields), set_={"value": table.c.value + added.excluded.value}
     )

@@ -18,16 +18,12 @@ from adapters.postgres.following import following
 from adapters.postgres.ledger import head
 from adapters.postgres.tables import cursors, events, ledger, search, search_next, search_rebuild
 from domain.log import Recorded
-from domain.search import documents
+from domain.search import Overtaken, documents
 
 NAME = "search"
 CHUNK = 2_000  # facts in one transaction
 MADE = ("account.registered", "item.created", "order.created", "video.created")
 GONE = ("item.deleted", "video.deleted")
-
-
-class Overtaken(Exception):
-    """Another rebuild has begun meanwhile."""
 
 
 class Miscounted(Exception):
@@ -92,6 +88,7 @@ class Rebuild:
             while position < end:
                 position = await self._fold(connection, min(CHUNK, end - position))
             await _behind(connection, position, end)
+            end = max(end, position)
             count = int(await connection.scalar(select(func.count()).select_from(search_next)) or 0)
             expected = await _expected(connection, end)
             if count != expected:

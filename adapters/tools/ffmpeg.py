@@ -15,7 +15,7 @@ from typing import Any
 import imageio_ffmpeg
 import msgspec
 
-from adapters.tools.sandbox import Broken, Limits, run
+from adapters.tools.sandbox import Broken, Hindered, Limits, plain, run
 from domain.video import Found, Piece, Planned, Rendition
 
 LOOK = str(Path(__file__).with_name("children") / "look.py")
@@ -65,7 +65,7 @@ class Ffmpeg:
     bounds: Bounds = Bounds()
 
     async def look(self, source: int) -> Looked:
-        """Raises NoFilm."""
+        """Raises NoFilm and Hindered."""
         size = os.fstat(source).st_size
         limits = Limits(wall_s=300 + size / 1_000_000, cpu_s=60 + size / 10_000_000, memory_bytes=2 * GIB)
         asked = msgspec.json.encode(_plain(self.bounds)).decode()
@@ -73,6 +73,8 @@ class Ffmpeg:
         try:
             argv = (sys.executable, "-I", LOOK, asked)
             told = msgspec.json.decode(await run(argv, limits=limits, source=source, readable=sorted(readable)))
+        except Hindered:
+            raise
         except (Broken, msgspec.DecodeError) as error:
             raise NoFilm(f"Whoever looks into it ends badly: {error}") from error
         if "refused" in told:
@@ -236,7 +238,7 @@ def _listed(given: Path, pieces: Sequence[Piece]) -> str:
 
 def codecs_of(media: Path, sound: bool) -> str:
     """As RFC 6381 names them; profile and level stand in the file."""
-    with media.open("rb") as file:
+    with plain(media) as file:
         found = re.search(rb"avcC\x01(...)", file.read(65_536), re.DOTALL)
     if found is None:
         raise Broken("What was joined has no picture.")

@@ -1,5 +1,6 @@
 """Images of strangers: each is made smaller in a child process of its own, which can do nothing else."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.tools.sandbox import Limits, run
+from adapters.tools.sandbox import Broken, Limits, run
 
 PICTURE = str(Path(__file__).with_name("children") / "picture.py")
 MIB = 1024**2
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")  # of a file in the folder that the child may write to
 MOST_PIXELS = 100_000_000
 LIMITS = Limits(wall_s=300, cpu_s=120, memory_bytes=2_048 * MIB, file_bytes=256 * MIB)
 
@@ -51,4 +53,7 @@ class Images:
         told: Any = msgspec.json.decode(await run(argv, limits=LIMITS, source=source, made=made, readable=readable))
         if "refused" in told:
             raise NoImage(told["refused"])
-        return msgspec.convert(told, Sized)
+        sized = msgspec.convert(told, Sized)
+        if odd := [one.name for one in sized.variants if not NAME.fullmatch(one.name)]:
+            raise Broken(f"It named a file {odd[0]!r}.")
+        return sized

@@ -8,9 +8,11 @@ import ctypes
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from domain.file import Full
@@ -49,7 +51,11 @@ class Broken(Exception):
 
 
 class TooMuch(Broken):
-    """It wanted more time, memory or room than it may have."""
+    """It wanted more time of the processor, memory or room than it may have."""
+
+
+class Hindered(Broken):
+    """It did not come to its end for reasons that need not be its own: it had to wait for too long, or was killed."""
 
 
 class Unsafe(Exception):
@@ -69,7 +75,7 @@ async def run(
     """Run the program, and answer with what it wrote to its standard output; `heard` gets that by lines instead.
 
     `source` is a descriptor, its standard input; `given` can be read, `made` written.
-    Raises Broken, TooMuch, Full, Unsafe."""
+    Raises Broken, TooMuch, Hindered, Full, Unsafe."""
     told = {
         "parent": os.getpid(),
         "nice": NICE,
@@ -93,13 +99,25 @@ async def run(
             out, words = await asyncio.gather(_said(child, heard), _last_words(child))
             code = await child.wait()
     except TimeoutError:
-        raise TooMuch(f"It took longer than {limits.wall_s:.0f} s.") from None
+        raise Hindered(f"It took longer than {limits.wall_s:.0f} s.") from None
     finally:
         behind.cancel()
         await _gone(child)
     if code:
         _tell(code, words)
     return out
+
+
+def plain(path: Path) -> BufferedReader:
+    """What a child has made, to be read; neither a link to what is not its own, nor a pipe. Raises Broken."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Broken(f"It made no file {path.name}: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Broken(f"What it made as {path.name} is no file.")
+    return os.fdopen(descriptor, "rb")
 
 
 def has_landlock() -> bool:
@@ -165,6 +183,8 @@ def _tell(code: int, words: str) -> None:
         raise Unsafe(words)
     if "No space left on device" in words:
         raise Full(last)
+    if code == -signal.SIGKILL:
+        raise Hindered("It was killed.")
     if code == -signal.SIGXCPU:
         raise TooMuch("It took more of the processor than it may.")
     if code == -signal.SIGXFSZ or "File too large" in words:

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from adapters.tools.sandbox import plain
 from domain.file import File, Files
 
 SOURCE_S = 3_600.0  # for which a source stays that nobody asks for
@@ -76,7 +77,8 @@ class Shelf:
                 os.close(descriptor)
 
     async def keep(self, path: Path) -> File:
-        """Name what was made by its content."""
+        """Name what was made by its content. Raises Broken where it is no file of its own: whoever made it may have
+        been taken over by what he worked on."""
         file = await asyncio.to_thread(_summed, path)
         await self._touch(file)
         await self._files.put(str(path), file)
@@ -120,12 +122,12 @@ class Shelf:
     def _forget_sources(self) -> None:
         """Those that nobody asked for in a while; who has one open goes on reading it."""
         folder = self._scratch / "sources"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in folder.iterdir():
             used = folder / f"{path.name[:64]}.used"
             with suppress(FileNotFoundError):
-                last = (used if used.exists() else path).stat().st_mtime
-                if time.time() > last + SOURCE_S:
+                told = (used if used.exists() else path).stat()
+                if time.time() > max(told.st_mtime, told.st_ctime) + SOURCE_S:  # a link has the times of its file
                     path.unlink()
 
     def _place(self) -> Path:
@@ -163,6 +165,6 @@ def _held(path: Path) -> Iterator[bool]:
 
 
 def _summed(path: Path) -> File:
-    with path.open("rb") as file:
+    with plain(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return File(sha256=digest, size_bytes=os.fstat(file.fileno()).st_size)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from adapters.tools.ffmpeg import NoFilm
-from adapters.tools.sandbox import Broken, TooMuch
+from adapters.tools.sandbox import Broken, Hindered, TooMuch
 from domain.file import Full
 from domain.outcome import Error, Outcome, Refused, Stumbled
 
@@ -14,6 +14,8 @@ async def told(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
         return await work()
     except NoFilm as error:
         return refused("not_a_film", str(error))
+    except Hindered as error:
+        return Stumbled(error=Error(type="hindered", detail=str(error)))
     except TooMuch as error:
         return refused("too_much", str(error))
     except Broken as error:

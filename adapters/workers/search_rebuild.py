@@ -1,12 +1,12 @@
 """Builds the index of the search anew, beside the one that answers, and puts it in its place."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from domain.job import Job, Work
-from domain.outcome import Done, Outcome
-from domain.search import Request, Result
+from domain.outcome import Done, Error, Outcome, Refused
+from domain.search import Overtaken, Request, Result
 
 NEAR = 2_000  # facts that may be left for the last step, for which the reader waits
 
@@ -25,7 +25,7 @@ class Built(Protocol):
 class Rebuild(Protocol):
     async def begin(self) -> int: ...
     async def step(self) -> tuple[int, int]: ...
-    async def swap(self) -> Any: ...
+    async def swap(self) -> Built: ...
     async def clear(self) -> None: ...
 
 
@@ -34,16 +34,22 @@ def search_rebuild(rebuild: Callable[[UUID], Rebuild]) -> Work:
 
     async def work(_: Request, job: Job) -> Outcome:
         building = rebuild(job.id)
-        position, end = await building.begin(), 1
-        while end - position > NEAR or not position:
-            before = position
-            position, end = await building.step()
-            job.report(position, max(end, 1), "facts")
-            if position == before:
-                break
-        built: Built = await building.swap()
+        try:
+            built = await _built(building, job)
+        except Overtaken as error:
+            return Refused(error=Error(type="overtaken", detail=str(error)))
         await building.clear()
         result = Result(position=built.position, documents=built.documents, differences=built.differences)
         return Done(result=result)
 
     return work
+
+
+async def _built(building: Rebuild, job: Job) -> Built:
+    before = await building.begin()
+    while True:
+        position, end = await building.step()
+        job.report(position, max(end, 1), "facts")
+        if end - position <= NEAR or position == before:
+            return await building.swap()
+        before = position

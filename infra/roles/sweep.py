@@ -63,7 +63,9 @@ class Sweep:
         ended = 0
         async for id, part in self.uploads.lying():
             if self.clock.now() >= part.touched_at + self.store.patience:
-                ended += await self._expire(id, part)
+                now = await self.uploads.arrived(id)  # the list may have taken its time
+                if now is not None and now.touched_at == part.touched_at:
+                    ended += await self._expire(id, part)
         return ended
 
     async def _expire(self, id: UUID, part: Part) -> bool:

@@ -133,7 +133,7 @@ def test_files_are_kept_as_long_as_somebody_needs_them() -> None:
     released, held = holds.changes([Recorded(None, one) for one in history])
     assert released == {stream_of("task", piece)}
     of_video = {one.sha256 for one in held if one.stream == stream_of("video", ID)}
-    assert of_video == {file(number).sha256 for number in (1, 2, 20, 21, 8, 9)}
+    assert of_video == {file(number).sha256 for number in (1, 2, 3, 20, 21, 8, 9)}
     assert {one for one in held if one.stream != stream_of("video", ID)} == {
         holds.Hold(stream_of("task", other), file(4).sha256)
     }

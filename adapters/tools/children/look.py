@@ -120,10 +120,12 @@ def _bounded(width: int, height: int, asked: Any) -> None:
 
 def _frames(film: Any, picture: Any, asked: Any) -> tuple[Any, Any, int, Any]:
     """The times of all frames, of those that need no other, how long the last one is shown, and the first picture."""
+    import av
+
     frames, keys, last, first = array("q"), array("q"), 0, None
     for packet in film.demux(picture):
         if first is None and len(frames) < MOST_TRIES:
-            first = _decoded(packet)
+            first = _decoded(packet, av.error.FFmpegError)
             if first is not None:
                 _bounded(first.width, first.height, asked)
         if packet.pts is None or packet.is_discard:
@@ -137,10 +139,10 @@ def _frames(film: Any, picture: Any, asked: Any) -> tuple[Any, Any, int, Any]:
     return frames, keys, last, first
 
 
-def _decoded(packet: Any) -> Any:
+def _decoded(packet: Any, error: type[Exception]) -> Any:
     try:
         return next(iter(packet.decode()), None)
-    except OSError:  # broken packets may come before the first whole one
+    except error:  # broken packets may come before the first whole one
         return None
 
 

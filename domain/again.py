@@ -45,19 +45,21 @@ def retry(
     meta: Meta,
     now: datetime,
     new_id: Callable[[], UUID],
+    beside: Mapping[UUID, UUID] | None = None,
 ) -> Entry | None:
     """Request the work of a failed or cancelled task again, and that of the rest of its chain; the first of the new
     tasks is the one for `id`. None where there is nothing to retry.
 
     `tasks` holds the task and whatever needs it, directly or not; `needed` those that it needs itself, in this
-    order, each as it was retried last. Raises Unfit where one of those will never be complete."""
+    order, each as it was retried last; `beside` tells as what those that the rest of the chain needs were retried last.
+    Raises Unfit where one of those will never be complete."""
     for need, state in needed:
         if state.status in (Status.FAILED, Status.CANCELLED):
             raise Unfit(need)
     if not task.retry(tasks[id], id):
         return None
     renewed = {old: new_id() for old in (id, *rest(id, tasks))}
-    later = renewed | {old: last for old, (last, _) in zip(tasks[id].needs, needed, strict=True)}
+    later = dict(beside or {}) | renewed | {old: last for old, (last, _) in zip(tasks[id].needs, needed, strict=True)}
     facts: list[Fact] = []
     made, ended = [], dict(tasks)
     for old, new in renewed.items():

@@ -65,6 +65,7 @@ class Planned(Record, frozen=True):
     days: tuple[Day, ...]
     sections: tuple[Section, ...]
     others: dict[str, int] = {}
+    position: int | None = None  # up to where of the log it tells; None: up to where it ended when it was asked for
 
 
 class Completed(Record, frozen=True):

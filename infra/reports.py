@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from adapters.postgres.database import Database
+from adapters.postgres.ledger import settled
 from adapters.postgres.orders import MadeOrder, orders
 from adapters.postgres.queries import PostgresQueries
 from domain import charts, figures, report
@@ -15,6 +16,7 @@ from infra.deciding import Deciding
 
 REPORT = "report"
 PAUSE_S = 0.2
+WRITTEN = timedelta(seconds=2)  # after the time of a fact it is written, or never will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,14 @@ class Reports:
 
     async def complete(self, id: UUID, completed: Completed, meta: Meta) -> None:
         await self.deciding.decide(REPORT, id, report.fold, lambda found: report.complete(found, completed), meta)
+
+    async def settled(self, wanted: Requested) -> int:
+        """Waits until every fact from before the end of the period has its number: the report tells of the log up to
+        the position that this answers with."""
+        clock, position = self.deciding.clock, None
+        while clock.now() < wanted.end + WRITTEN or (position := await settled(self.database, wanted.end)) is None:
+            await clock.sleep(PAUSE_S)
+        return max(position, wanted.position)
 
     def orders(self, wanted: Requested, after: UUID | None) -> AsyncIterator[MadeOrder]:
         """The orders of the period behind one of them, in the order in which they were made."""

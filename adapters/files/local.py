@@ -124,14 +124,15 @@ class LocalUploads:
             held.unlink()
             _sync(held.parent)  # it would drop what is answered for, if it came back
 
-    def extend(self, id: UUID, descriptor: int, offset: int, piece: bytes) -> int:
-        """Write it, and keep the running sum."""
+    def extend(self, id: UUID, descriptor: int, offset: int, piece: bytes, verified: bool) -> int:
+        """Write it, and keep the running sum where it counts at once: what is dropped may be sent to another process
+        then, and this one's sum would be of other bytes."""
         summed, running = self._sums.pop(id, (0, hashlib.sha256()))
         view, at = memoryview(piece), offset
         while view:
             written = os.pwrite(descriptor, view, at)
             view, at = view[written:], at + written
-        if summed == offset:
+        if verified and summed == offset:
             running.update(piece)
             self._sums[id] = at, running
             if len(self._sums) > MOST_SUMS:
@@ -242,7 +243,7 @@ class _Writer:
         if self.summed is not None:
             self.summed.update(piece)
         if piece:
-            self.at = self.uploads.extend(self.id, descriptor, self.at, piece)
+            self.at = self.uploads.extend(self.id, descriptor, self.at, piece, self.checksum is None)
 
 
 @dataclass(frozen=True, slots=True)

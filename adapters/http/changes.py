@@ -101,6 +101,8 @@ async def _retry(request: Call, id: str, claimed: Claim | None) -> Response[byte
     if len(chain) > again.MOST:
         raise Problem("conflict", f"More than {again.MOST} tasks wait for the task {seen.id}: they cannot be retried.")
     needed = await service.queries.last_retries(seen.task.needs) if seen.task.needs else []
+    others = list({need for state in chain.values() for need in state.needs} - {seen.id, *chain, *seen.task.needs})
+    beside = zip(others, await service.queries.last_retries(others) if others else [], strict=True)
     try:
         entry = again.retry(
             seen.id,
@@ -109,6 +111,7 @@ async def _retry(request: Call, id: str, claimed: Claim | None) -> Response[byte
             meta(request, service),
             service.now(),
             service.new_id,
+            {old: last for old, (last, _) in beside},
         )
     except again.Unfit as error:
         headers = {"Location": f"/v1/tasks/{error.id}"}

@@ -1,5 +1,6 @@
 """The content of a file: whole, a part of it (RFC 9110 14), or only that it is still the same."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -46,13 +47,25 @@ class Streamed(Response[bytes]):
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]
         return self._send
 
-    async def _send(self, scope: Any, _: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
+    async def _send(self, scope: Any, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         if scope["method"] != "HEAD":
-            async for chunk in self.chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            leaving = asyncio.create_task(_left(receive))
+            try:
+                async for chunk in self.chunks:
+                    if leaving.done():  # the server takes what is sent to nobody, without end
+                        return
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            finally:
+                leaving.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    """Until the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def content(

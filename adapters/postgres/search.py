@@ -22,6 +22,7 @@ from domain.search import Overtaken, documents
 
 NAME = "search"
 CHUNK = 2_000  # facts in one transaction
+COUNT_S = 600  # for which counting may take: it reads the whole log
 MADE = ("account.registered", "item.created", "order.created", "video.created")
 GONE = ("item.deleted", "video.deleted")
 
@@ -81,7 +82,12 @@ class Rebuild:
 
     async def swap(self) -> Built:
         """Put the new index in the old one's place. Raises Overtaken, Miscounted."""
+        async with self.database.core() as connection:  # the long count goes before, while nobody waits
+            await connection.execute(text(f"SET LOCAL statement_timeout = '{COUNT_S}s'"))
+            begin = await self._position(connection)
+            expected = await _expected(connection, 0, begin)
         async with self.database.core() as connection:
+            await connection.execute(text(f"SET LOCAL statement_timeout = '{COUNT_S}s'"))
             query = select(cursors.c.position).where(cursors.c.name == NAME).with_for_update()
             end = int((await connection.execute(query)).scalar_one())
             position = await self._position(connection)
@@ -90,7 +96,7 @@ class Rebuild:
             await _behind(connection, position, end)
             end = max(end, position)
             count = int(await connection.scalar(select(func.count()).select_from(search_next)) or 0)
-            expected = await _expected(connection, end)
+            expected += await _expected(connection, begin, end)
             if count != expected:
                 raise Miscounted(f"The new index has {count} documents, and the log tells of {expected}.")
             differences = await _differences(connection)
@@ -132,14 +138,14 @@ async def _behind(connection: AsyncConnection, position: int, end: int) -> None:
         await connection.execute(moved.values(position=at, at=func.clock_timestamp()))
 
 
-async def _expected(connection: AsyncConnection, position: int) -> int:
-    """How many things there are, counted in another way than by folding."""
+async def _expected(connection: AsyncConnection, after: int, end: int) -> int:
+    """How many things there came to be between two positions, counted in another way than by folding."""
 
     async def count(names: Sequence[str]) -> int:
         query = (
             select(func.count())
             .select_from(events.join(ledger, ledger.c.event == events.c.id))
-            .where(events.c.name.in_(names), ledger.c.position <= position)
+            .where(events.c.name.in_(names), ledger.c.position > after, ledger.c.position <= end)
         )
         return int(await connection.scalar(query) or 0)
 

@@ -24,6 +24,7 @@ QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
 TOLD = ("-progress", "pipe:1", "-nostats", "-stats_period", "5")
 HD = 1920 * 1080  # pixels
 GIB = 1024**3
+WAVE = 200_000  # bytes of a second of sound that is not coded, at most, in each channel
 HLS_S = 6  # of one part of a playlist
 SOUND_BITS = 128_000
 THUMBNAIL, COLUMNS, MOST_THUMBNAILS = 160, 10, 100
@@ -82,12 +83,23 @@ class Ffmpeg:
         return _looked(told)
 
     async def contain(self, source: int, made: Path, found: Found) -> Path:
-        """Its streams as they are, in a container that can be cut."""
+        """Its streams as they are, in a container that can be cut. Raises NoFilm where there is none for them."""
         size = os.fstat(source).st_size
-        limits = Limits(wall_s=300 + size / 500_000, cpu_s=60 + size / 5_000_000, file_bytes=2 * size + GIB)
-        maps = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "mp4", "contained.mp4")
-        await _run([*_taken(), *maps], limits, source, made)
-        return made / "contained.mp4"
+        most = 2 * size + GIB + int(found.duration_s * found.audio_channels * WAVE)
+        limits = Limits(wall_s=300 + size / 500_000, cpu_s=60 + size / 5_000_000 + found.duration_s, file_bytes=most)
+        maps = ("-map", "0:v:0", "-map", "0:a:0?", "-c:v", "copy", "-c:a")
+        words = ""
+        for sound, container in (("copy", "mp4"), ("pcm_s16le", "mov")):  # old kinds of sound have no place in an mp4
+            os.lseek(source, 0, os.SEEK_SET)
+            try:
+                await _run([*_taken(), *maps, sound, "-f", container, f"contained.{container}"], limits, source, made)
+            except Hindered:
+                raise
+            except Broken as error:
+                words = str(error).partition("\n")[0]
+            else:
+                return made / f"contained.{container}"
+        raise NoFilm(f"Its picture or its sound cannot be put into a container that can be cut: {words}")
 
     async def segment(
         self, source: int, made: Path, planned: Planned, rendition: Rendition, piece: Piece, heard: Heard

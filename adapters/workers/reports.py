@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from adapters.tools.paper import Paper
 from adapters.tools.shelf import Shelf
 from adapters.workers.children import refused, told
@@ -32,6 +34,7 @@ class Reports(Protocol):
     async def read(self, id: UUID) -> Report: ...
     async def plan(self, id: UUID, planned: Planned, meta: Meta) -> None: ...
     async def complete(self, id: UUID, completed: Completed, meta: Meta) -> None: ...
+    async def settled(self, wanted: Requested) -> int: ...
     def orders(self, wanted: Requested, after: UUID | None) -> AsyncIterator[Line]: ...
     async def others(self, wanted: Requested) -> Mapping[str, int]: ...
 
@@ -55,4 +58,6 @@ async def of_report(office: Office, id: UUID, step: Step) -> Outcome:
     if found.requested is None or found.deleted_at is not None:
         return refused("no_report", f"There is no report {id}.")
     wanted, planned = found.requested, found.planned
+    if planned is not None and planned.position is not None:
+        wanted = replace(wanted, position=planned.position)
     return await told(lambda: step(wanted, planned))

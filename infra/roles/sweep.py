@@ -10,7 +10,7 @@ import structlog
 
 from adapters.postgres import files as catalogue
 from adapters.postgres.database import Database
-from adapters.postgres.ledger import head
+from adapters.postgres.ledger import settled
 from domain import compose, upload
 from domain.file import Files, Part, Uploads
 from domain.log import Conflict, Entry, Log, Meta, stream_of
@@ -32,7 +32,7 @@ class Sweep:
     written: Callable[[], None]
     transient: tuple[type[Exception], ...]
     every_s: float = EVERY_S
-    _head: int | None = field(default=None)  # of the ledger, when it swept last
+    _head: int | None = field(default=None)  # of the ledger, when it swept last; None: old facts had no numbers
 
     @property
     def uploads(self) -> Uploads:
@@ -85,7 +85,7 @@ class Sweep:
 
     async def collect(self) -> int:
         """Remove what nothing holds; answers how many files these were."""
-        before, self._head = self._head, await head(self.database)
+        before, self._head = self._head, await settled(self.database, self.clock.now() - self.store.grace / 2)
         if before is None:
             return 0
         removed = 0

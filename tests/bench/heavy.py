@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -128,11 +129,13 @@ async def felt(folder: Path, clip: Path, number: int) -> list[Felt]:
             await _asked(service, 5.0)
             alone = _figures("alone", await _asked(service, LOADED_S), 0.0)
             before = _peaks(service)
-            film = await asyncio.to_thread(_anew(clip, folder / f"felt{number}.mp4").read_bytes)
+            film, pictures = _anew(clip, folder / f"felt{number}.mp4"), folder / f"images{number}"
+            pictures.write_bytes(pickle.dumps(images))
             period = {"begin": begin.isoformat(), "end": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}
-            asking = asyncio.create_task(_asked(service, LOADED_S))
-            sent = partial(_sent, service.told["http"], service.told["keys"]["operator"], film, period, images)
+            sent = partial(_sent, service.told["http"], service.told["keys"]["operator"], film, period, pictures)
             with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # as clients are: it takes no time of this one
+                await asyncio.to_thread(apart.submit(os.getpid).result)
+                asking = asyncio.create_task(_asked(service, LOADED_S))
                 made = await asyncio.get_running_loop().run_in_executor(apart, sent)
             beside = _figures("beside heavy work", await asking, _most_grown(before, _peaks(service)))
             shown = [(await client.get(one)).json() for one in made]
@@ -142,16 +145,14 @@ async def felt(folder: Path, clip: Path, number: int) -> list[Felt]:
     return [*alone, *beside]
 
 
-def _sent(
-    url: str, key: str, film: bytes, period: Mapping[str, str], images: Sequence[tuple[str, tuple[str, bytes, str]]]
-) -> list[str]:
+def _sent(url: str, key: str, film: Path, period: Mapping[str, str], images: Path) -> list[str]:
     """The heavy work, asked for; answers with where each is."""
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False) as client:
         answers = [
-            client.post("/v1/videos", content=film),
+            client.post("/v1/videos", content=film.read_bytes()),
             client.post("/v1/reports", json=period),
-            client.post("/v1/images/batch", files=images),
+            client.post("/v1/images/batch", files=pickle.loads(images.read_bytes())),
         ]
     return [str(one.raise_for_status().json()["links"]["self"]) for one in answers]
 

@@ -56,6 +56,11 @@ def in_a_transport_stream(path: Path) -> Path:
     return path / "film.ts"
 
 
+def with_old_sound(path: Path) -> Path:
+    ffmpeg("-i", str(plain(path)), "-c:v", "mpeg4", "-g", "40", "-c:a", "adpcm_ms", str(path / "old.avi"))
+    return path / "old.avi"
+
+
 def from_a_phone(path: Path) -> Path:
     return film(path / "film.avi", rate="25", coded=("-c:v", "mpeg4", "-bf", "0", "-g", "40"))
 
@@ -75,7 +80,7 @@ FILMS: Mapping[str, Callable[[Path], Path]] = {
     one.__name__: one
     for one in (
         *(plain, open_gops, few_keyframes, turned, changing_rate, cut_by_an_edit_list),
-        *(in_a_transport_stream, from_a_phone, in_webm, silent),
+        *(in_a_transport_stream, from_a_phone, with_old_sound, in_webm, silent),
     )
 }
 

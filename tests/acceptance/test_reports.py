@@ -54,6 +54,17 @@ async def test_a_report_tells_of_every_order_though_its_worker_is_killed(service
     await service.sound()
 
 
+async def test_a_report_waits_for_an_order_that_has_no_number_yet(service: Running) -> None:
+    async with service.client("client", 60) as client:
+        begin = datetime.now(UTC)
+        with service.frozen(service.pids("relay")[0]):
+            await ordered(client, 2)
+            created = await _asked(client, {"begin": begin.isoformat(), "end": datetime.now(UTC).isoformat()})
+            await asyncio.sleep(2.5)
+            assert (await client.get(created["links"]["self"])).json()["orders"] is None
+        assert (await _complete(client, created))["orders"] == 2
+
+
 async def test_a_client_reads_of_its_own_orders_and_an_operator_of_all(service: Running) -> None:
     now = datetime.now(UTC)
     async with service.client("client") as client, service.client("operator") as operator:

@@ -145,6 +145,23 @@ async def test_with_a_checksum_it_is_all_or_nothing(stores: Stores) -> None:
     assert (await stores.uploads.sum(id, 3 + len(DATA))).sha256 == hashlib.sha256(b"one" + DATA).hexdigest()
 
 
+async def test_a_sum_is_of_what_is_there_also_where_another_process_dropped_what_this_one_wrote(stores: Stores) -> None:
+    id, other, go_on = await stores.begun(), b"y" * stores.piece, asyncio.Event()
+
+    async def hanging() -> AsyncIterator[bytes]:
+        yield b"x" * stores.piece
+        await go_on.wait()
+
+    held = asyncio.create_task(stores.uploads.write(id, 0, hanging(), checksum(b"x" * stores.piece)))
+    await asyncio.sleep(0.2)  # what is not verified does not count, so nobody can be asked whether it has come
+    assert await stores.again.write(id, 0, sent([other]), checksum(other)) == stores.piece
+    assert await stores.uploads.write(id, stores.piece, sent([b"end"]), None) == stores.piece + 3
+    go_on.set()
+    with pytest.raises(WrongOffset):
+        await held
+    assert (await stores.uploads.sum(id, stores.piece + 3)).sha256 == hashlib.sha256(other + b"end").hexdigest()
+
+
 async def test_what_is_not_verified_does_not_count_and_a_later_writer_replaces_it(stores: Stores) -> None:
     id, go_on = await stores.begun(b"one"), asyncio.Event()
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from domain import again, compose, task
 from domain.outcome import Error
@@ -101,6 +102,15 @@ def test_a_retried_member_needs_what_its_needs_became() -> None:
     state = task.evolve(waiting(A), task.Cancelled(by="ann"), NOON)
     entry = again.retry(B, {B: state}, [(D, given(*COMPLETE))], META, NOON, new_id)
     assert entry is not None and entry.tasks[0][1].needs == (D,)
+
+
+def test_the_rest_of_a_chain_needs_what_others_that_failed_were_retried_as() -> None:
+    package = replace(cancelled_for(A), needs=(A, D))
+    again_d = UUID(int=99)
+    entry = again.retry(A, {A: given(*FAILED), C: package}, [], META, NOON, new_id, {D: again_d})
+    assert entry is not None
+    (a, _), (_, renewed) = entry.tasks
+    assert renewed.needs == (a, again_d)
 
 
 def test_a_member_whose_need_failed_cannot_be_retried_alone() -> None:

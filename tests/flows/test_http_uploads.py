@@ -169,6 +169,35 @@ async def test_a_wrong_offset_is_told_the_right_one(api: Api, offset: int) -> No
     assert answer.json()["type"] == "/problems/wrong-offset" and answer.headers["Tus-Resumable"] == "1.0.0"
 
 
+async def test_beyond_the_end_is_a_wrong_offset_too(api: Api) -> None:
+    client = api.by("client")
+    answer = await patched(client, await begun(client), len(DATA) + 1, b"more")
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (409, "0")
+
+
+async def test_who_sends_bytes_along_that_are_refused_is_told_where_to_go_on(api: Api) -> None:
+    client = api.by("client")
+    wrong = {"Upload-Checksum": f"sha1 {b64encode(hashlib.sha1(b'other').digest()).decode()}"}
+    refused = await client.post(
+        "/v1/uploads", headers=TUS | BYTES | wrong | {"Upload-Length": str(len(DATA))}, content=DATA
+    )
+    assert refused.status_code == 460
+    assert (await patched(client, refused.headers["Location"], 0, DATA)).status_code == 204
+
+
+async def test_of_a_body_that_was_cut_nothing_stays(api: Api) -> None:
+    announced = {"Content-Length": str(len(DATA))}
+    cut = await api.by("client").post("/v1/videos", content=DATA[:100_000], headers=announced)
+    assert cut.status_code == 400 and "ended before" in cut.text
+    assert await _lies(api, 0)
+    assert (await api.by("client").post("/v1/videos", content=DATA)).status_code == 202
+    assert await _lies(api, 0), "and nothing beside the file itself"
+
+
+async def _lies(api: Api, count: int) -> bool:
+    return len([id async for id, _ in store(api).uploads.lying()]) == count
+
+
 async def test_bytes_that_do_not_sum_up_are_dropped(api: Api) -> None:
     client = api.by("client")
     where = await begun(client)

@@ -25,6 +25,7 @@ CHUNK = 2_000  # facts in one transaction
 COUNT_S = 600  # for which counting may take: it reads the whole log
 MADE = ("account.registered", "item.created", "order.created", "video.created")
 GONE = ("item.deleted", "video.deleted")
+ALONE = select(func.pg_advisory_xact_lock(func.hashtext("postcommit search_rebuild")))  # where there may be no row yet
 
 
 class Miscounted(Exception):
@@ -64,6 +65,7 @@ class Rebuild:
     async def begin(self) -> int:
         """The position up to which an earlier attempt of this task came; the new index is empty before the first."""
         async with self.database.core() as connection:
+            await connection.execute(ALONE)
             query = select(search_rebuild.c.task, search_rebuild.c.position).with_for_update()
             found = (await connection.execute(query)).first()
             if found is not None and found.task == self.task:
@@ -81,7 +83,15 @@ class Rebuild:
         return position, await head(self.database)
 
     async def swap(self) -> Built:
-        """Put the new index in the old one's place. Raises Overtaken, Miscounted."""
+        """Put the new index in the old one's place. Raises Overtaken, Miscounted: the next attempt begins anew then."""
+        try:
+            return await self._swap()
+        except Miscounted:
+            async with self.database.core() as connection:
+                await connection.execute(search_rebuild.delete().where(search_rebuild.c.task == self.task))
+            raise
+
+    async def _swap(self) -> Built:
         async with self.database.core() as connection:  # the long count goes before, while nobody waits
             await connection.execute(text(f"SET LOCAL statement_timeout = '{COUNT_S}s'"))
             begin = await self._position(connection)
@@ -107,6 +117,7 @@ class Rebuild:
     async def clear(self) -> None:
         """The old index takes no room any more, unless another rebuild has begun."""
         async with self.database.core() as connection:
+            await connection.execute(ALONE)
             if await connection.scalar(select(search_rebuild.c.task).with_for_update()) is None:
                 await connection.execute(text(f"TRUNCATE {search_next.fullname}"))
 

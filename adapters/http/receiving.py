@@ -103,12 +103,14 @@ async def finish(request: Call, id: UUID) -> None:
         entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
         return await write(service, entry, DONE, None)
 
+    failed: Problem | None = None
     try:
         await decide(attempt)
-    except Problem:  # whoever was faster may have dropped what he had kept: then all is well
-        if folded(await read(request, "upload", id)).status is Status.OPEN:
-            raise
+    except Problem as problem:  # whoever was faster may have dropped what he had kept: then all is well
+        failed = problem
     found = folded(await read(request, "upload", id))
+    if failed is not None and found.status is Status.OPEN:
+        raise failed
     await store.uploads.drop(id)
     require_alive(id, found)
 

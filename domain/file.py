@@ -1,7 +1,7 @@
 """Files: named by what is in them. What has a name is whole, and never changes."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Annotated, Protocol
@@ -123,9 +123,12 @@ class Files(Protocol):
     async def remove(self, sha256: str) -> None:
         """It need not be there."""
 
-    async def put(self, path: str, file: File) -> None:
-        """Give what lies at this path its name, durably; nobody writes to it any more. To repeat it changes nothing.
-        Raises Full."""
+    async def put(self, made: Sequence[tuple[str, File]]) -> None:
+        """Give what lies at these paths their names, durably; nobody writes to it any more. To repeat it changes
+        nothing. Raises Full."""
+
+    async def add(self, contents: Sequence[tuple[File, bytes]]) -> None:
+        """The same for bytes that are held in memory: small files, as many as come together. Raises Full."""
 
     async def fetch(self, sha256: str, path: str) -> None:
         """Put the file at the path, where nothing is. It may be the kept one under a second name: nobody writes to it.

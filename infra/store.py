@@ -1,7 +1,7 @@
 """The store of files, as the settings name it: a folder, or a bucket of a service that speaks S3."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from adapters.files.local import LocalFiles, LocalUploads
+from adapters.files.local import LocalFiles
+from adapters.files.local_uploads import LocalUploads
 from adapters.files.objects import ObjectFiles, ObjectUploads
 from domain.file import Away, File, Files, Uploads
 from infra.exits import Refused
@@ -43,7 +44,10 @@ class Absent:
     async def remove(self, sha256: str) -> None:
         return None
 
-    async def put(self, path: str, file: File) -> None:
+    async def put(self, made: Sequence[tuple[str, File]]) -> None:
+        raise Away(ABSENT)
+
+    async def add(self, contents: Sequence[tuple[File, bytes]]) -> None:
         raise Away(ABSENT)
 
     async def fetch(self, sha256: str, path: str) -> None:

@@ -1,249 +1,23 @@
-"""A store in a folder that all processes share.
+"""Files in a folder that all processes share.
 
-    uploads/<id>         what has arrived; its length is the offset
-    uploads/<id>.held    there while a write with a checksum is under way: who writes, and from which offset
-    files/ab/ab12…       what is whole, by its SHA-256: another name of the same bytes, so that nothing is copied
-
-Nobody holds a lock while he waits for bytes: each piece is written under the upload's lock, and only where the last one
-ended. So a writer whose connection hangs is in nobody's way, and finds afterwards that others went on."""
+files/ab/ab12…       what is whole, by its SHA-256: another name of the same bytes, so that nothing is copied
+uploads/<id>         what is on its way; left there by a crash, it is swept like any upload"""
 
 import asyncio
-import fcntl
-import hashlib
 import os
 import shutil
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from errno import EMLINK, EPERM, EXDEV
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from domain.file import NO_ROOM, Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
+from domain.file import NO_ROOM, File, Full
 
-PIECE = 1024 * 1024  # bytes that are gathered before they are written
-MOST_SUMS = 1_000  # running sums that one process remembers
-HELD = ".held"
+PIECE = 1024 * 1024  # bytes that are written or read at once
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class LocalUploads:
-    """`domain.file.Uploads` in a folder. After a power cut no byte is missing that `write` answered for."""
-
-    folder: Path
-    _sums: "OrderedDict[UUID, tuple[int, hashlib._Hash]]" = field(default_factory=OrderedDict)
-
-    def __post_init__(self) -> None:
-        for name in ("uploads", "files"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-
-    async def begin(self, id: UUID) -> None:
-        await _done(lambda: self._begin(id))
-
-    async def arrived(self, id: UUID) -> Part | None:
-        return await asyncio.to_thread(self._arrived, id)
-
-    async def write(self, id: UUID, offset: int, chunks: AsyncIterator[bytes], checksum: Checksum | None) -> int:
-        writer = await _done(lambda: _Writer.begin(self, id, offset, checksum))
-        gathered = bytearray()
-        try:
-            async for chunk in chunks:
-                gathered += chunk
-                if len(gathered) >= PIECE:
-                    piece, gathered = bytes(gathered), bytearray()
-                    await _done(lambda piece=piece: writer.add(piece))  # type: ignore[misc]
-        except BaseException:  # the caller went away, or we are to stop: what came is kept, or dropped as a whole
-            with suppress(WrongOffset, NoUpload, Full):
-                await asyncio.shield(_done(lambda: writer.leave(bytes(gathered))))
-            raise
-        return await _done(lambda: writer.end(bytes(gathered)))
-
-    async def sum(self, id: UUID, size_bytes: int) -> File:
-        return await _done(lambda: self._sum(id, size_bytes))
-
-    async def keep(self, id: UUID, file: File) -> None:
-        await _done(lambda: self._keep(id, file))
-
-    async def drop(self, id: UUID) -> None:
-        await asyncio.to_thread(self._drop, id)
-
-    async def lying(self) -> AsyncIterator[tuple[UUID, Part]]:
-        for name in await asyncio.to_thread(os.listdir, self.folder / "uploads"):
-            with suppress(ValueError):  # what is held belongs to an upload that is told of
-                id = UUID(name)
-                if (part := await self.arrived(id)) is not None:
-                    yield id, part
-
-    def path(self, id: UUID) -> Path:
-        return self.folder / "uploads" / str(id)
-
-    @contextmanager
-    def locked(self, id: UUID) -> Iterator[int]:
-        """Its descriptor, while nobody else writes. Raises NoUpload."""
-        try:
-            descriptor = os.open(self.path(id), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise NoUpload from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not self.path(id).exists():  # it was dropped while we waited
-                raise NoUpload
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def held(self, id: UUID) -> tuple[str, int] | None:
-        """Who writes with a checksum, and from where."""
-        try:
-            writer, _, offset = self.path(id).with_suffix(HELD).read_text().partition(" ")
-        except FileNotFoundError:
-            return None
-        return writer, int(offset)
-
-    def hold(self, id: UUID, writer: str, offset: int) -> None:
-        held = self.path(id).with_suffix(HELD)
-        new = held.with_suffix(f"{HELD}.new")
-        with new.open("w") as file:
-            file.write(f"{writer} {offset}")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(held)
-        _sync(held.parent)
-
-    def release(self, id: UUID, descriptor: int, offset: int | None) -> None:
-        """What was held counts from now on, or is dropped from `offset` on."""
-        if offset is not None:
-            os.ftruncate(descriptor, offset)
-            self._sums.pop(id, None)
-        held = self.path(id).with_suffix(HELD)
-        if held.exists():
-            held.unlink()
-            _sync(held.parent)  # it would drop what is answered for, if it came back
-
-    def extend(self, id: UUID, descriptor: int, offset: int, piece: bytes, verified: bool) -> int:
-        """Write it, and keep the running sum where it counts at once: what is dropped may be sent to another process
-        then, and this one's sum would be of other bytes."""
-        summed, running = self._sums.pop(id, (0, hashlib.sha256()))
-        view, at = memoryview(piece), offset
-        while view:
-            written = os.pwrite(descriptor, view, at)
-            view, at = view[written:], at + written
-        if verified and summed == offset:
-            running.update(piece)
-            self._sums[id] = at, running
-            if len(self._sums) > MOST_SUMS:
-                self._sums.popitem(last=False)
-        return at
-
-    def _begin(self, id: UUID) -> None:
-        os.close(os.open(self.path(id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        _sync(self.path(id).parent)
-
-    def _arrived(self, id: UUID) -> Part | None:
-        try:
-            found = self.path(id).stat()
-        except FileNotFoundError:
-            return None
-        held = self.held(id)
-        size_bytes = found.st_size if held is None else min(held[1], found.st_size)
-        return Part(size_bytes, datetime.fromtimestamp(found.st_mtime, UTC))
-
-    def _sum(self, id: UUID, size_bytes: int) -> File:
-        with self.locked(id) as descriptor:
-            if (held := self.held(id)) is not None:
-                self.release(id, descriptor, held[1])
-            if (arrived := os.fstat(descriptor).st_size) != size_bytes:
-                raise WrongOffset(arrived)
-            summed, running = self._sums.pop(id, (0, hashlib.sha256()))
-            if summed != size_bytes:
-                with open(descriptor, "rb", closefd=False) as file:
-                    running = hashlib.file_digest(file, "sha256")
-            self._sums[id] = size_bytes, running  # it may be asked for again
-            os.fsync(descriptor)
-            return File(sha256=running.hexdigest(), size_bytes=size_bytes)
-
-    def _keep(self, id: UUID, file: File) -> None:
-        with self.locked(id):
-            named = named_in(self.folder, file.sha256)
-            _fold(named.parent)
-            with suppress(FileExistsError):
-                named.hardlink_to(self.path(id))
-            _sync(named.parent)
-
-    def _drop(self, id: UUID) -> None:
-        with suppress(NoUpload), self.locked(id) as descriptor:
-            self.path(id).unlink()
-            self.release(id, descriptor, None)
-            self._sums.pop(id, None)
-
-
-@dataclass(slots=True)
-class _Writer:
-    """One write: it goes on only where its own last piece ended."""
-
-    uploads: LocalUploads
-    id: UUID
-    first: int
-    at: int
-    name: str | None  # in `held`, where there is a checksum
-    checksum: Checksum | None
-    summed: "hashlib._Hash | None"
-
-    @classmethod
-    def begin(cls, uploads: LocalUploads, id: UUID, offset: int, checksum: Checksum | None) -> "_Writer":
-        with uploads.locked(id) as descriptor:
-            if (held := uploads.held(id)) is not None:  # its writer died, or is overtaken now
-                uploads.release(id, descriptor, held[1])
-            if (arrived := os.fstat(descriptor).st_size) != offset:
-                raise WrongOffset(arrived)
-            name = str(uuid4()) if checksum else None
-            if name is not None:
-                uploads.hold(id, name, offset)
-        summed = hashlib.new(checksum.algorithm) if checksum else None
-        return cls(uploads, id, offset, offset, name, checksum, summed)
-
-    def add(self, piece: bytes) -> None:
-        with self._mine() as descriptor:
-            self._add(descriptor, piece)
-
-    def end(self, piece: bytes) -> int:
-        with self._mine() as descriptor:
-            self._add(descriptor, piece)
-            if self.checksum is not None and self.summed is not None:
-                wrong = self.summed.digest() != self.checksum.digest
-                if not wrong:
-                    os.fdatasync(descriptor)
-                self.uploads.release(self.id, descriptor, self.first if wrong else None)
-                if wrong:
-                    raise Mismatch
-            os.fdatasync(descriptor)
-        return self.at
-
-    def leave(self, piece: bytes) -> None:
-        """The rest will not come."""
-        with self._mine() as descriptor:
-            if self.checksum is not None:
-                self.uploads.release(self.id, descriptor, self.first)
-            else:
-                self._add(descriptor, piece)
-
-    @contextmanager
-    def _mine(self) -> Iterator[int]:
-        with self.uploads.locked(self.id) as descriptor:
-            held, arrived = self.uploads.held(self.id), os.fstat(descriptor).st_size
-            if (held[0] if held else None) != self.name or arrived != self.at:
-                raise WrongOffset(arrived if held is None else held[1])
-            yield descriptor
-
-    def _add(self, descriptor: int, piece: bytes) -> None:
-        if self.summed is not None:
-            self.summed.update(piece)
-        if piece:
-            self.at = self.uploads.extend(self.id, descriptor, self.at, piece, self.checksum is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,28 +41,53 @@ class LocalFiles:
     async def remove(self, sha256: str) -> None:
         await asyncio.to_thread(named_in(self.folder, sha256).unlink, missing_ok=True)
 
-    async def put(self, path: str, file: File) -> None:
-        await _done(lambda: self._put(Path(path), file))
+    async def put(self, made: Sequence[tuple[str, File]]) -> None:
+        await done(lambda: self._named((Path(path), file) for path, file in made))
+
+    async def add(self, contents: Sequence[tuple[File, bytes]]) -> None:
+        await done(lambda: self._add(contents))
 
     async def fetch(self, sha256: str, path: str) -> None:
-        await _done(lambda: self._fetch(named_in(self.folder, sha256), Path(path)))
+        await done(lambda: self._fetch(named_in(self.folder, sha256), Path(path)))
 
-    def _put(self, path: Path, file: File) -> None:
-        named = named_in(self.folder, file.sha256)
-        _fold(named.parent)
-        with path.open("rb") as whole:
-            os.fsync(whole.fileno())
-        with suppress(FileExistsError):
-            if not _linked(path, named):
-                beside = self.folder / "uploads" / str(uuid4())  # left there by a crash, it is swept like any upload
-                try:
-                    shutil.copyfile(path, beside)
-                    with beside.open("rb") as whole:
-                        os.fsync(whole.fileno())
-                    beside.replace(named)
-                finally:
-                    beside.unlink(missing_ok=True)
-        _sync(named.parent)
+    def _named(self, made: Iterable[tuple[Path, File]]) -> None:
+        """What one sync of the journal makes durable, the next ones find done: so all of it first, then all names."""
+        named = [(path, named_in(self.folder, file.sha256)) for path, file in made]
+        for path, _ in named:
+            with path.open("rb") as whole:
+                os.fsync(whole.fileno())
+        for path, name in named:
+            fold(name.parent)
+            with suppress(FileExistsError):
+                if not _linked(path, name):
+                    self._copied(path, name)
+        for folder in {name.parent for _, name in named}:
+            sync(folder)
+
+    def _copied(self, path: Path, name: Path) -> None:
+        with self._beside() as beside:
+            shutil.copyfile(path, beside)
+            with beside.open("rb") as whole:
+                os.fsync(whole.fileno())
+            beside.replace(name)
+
+    def _add(self, contents: Sequence[tuple[File, bytes]]) -> None:
+        with ExitStack() as written:
+            made = []
+            for file, content in contents:
+                beside = written.enter_context(self._beside())
+                beside.write_bytes(content)
+                made.append((beside, file))
+            self._named(made)
+
+    @contextmanager
+    def _beside(self) -> Iterator[Path]:
+        """A path for something on its way, where nothing is left at the end."""
+        path = self.folder / "uploads" / str(uuid4())
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def _fetch(self, named: Path, path: Path) -> None:
         if not _linked(named, path):
@@ -303,10 +102,10 @@ def _at(descriptor: int, begin: int, end: int) -> bytes:
     return os.pread(descriptor, min(PIECE, end - begin), begin)
 
 
-def _fold(folder: Path) -> None:
+def fold(folder: Path) -> None:
     if not folder.exists():
         folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 def _linked(path: Path, other: Path) -> bool:
@@ -320,7 +119,7 @@ def _linked(path: Path, other: Path) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make the names in it durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -329,7 +128,7 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-async def _done(work: Callable[[], T]) -> T:
+async def done(work: Callable[[], T]) -> T:
     """In a thread. Raises Full where there is no room."""
     try:
         return await asyncio.to_thread(work)

@@ -8,9 +8,9 @@ A piece is put only where there is none with its offset, so of two writers one i
 needed. An object is there whole or not at all; so a piece that is cut is shorter, and never torn."""
 
 import hashlib
-from asyncio import Lock, to_thread
+from asyncio import Lock, TaskGroup, to_thread
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +28,7 @@ from domain.file import NO_ROOM, Away, Checksum, File, Full, Mismatch, NoUpload,
 PIECE = 8 * 1024 * 1024  # bytes of one object, and of what is held in memory for one write
 MOST_CHECKED = 2 * PIECE  # bytes of one write with a checksum: they are held until they are verified
 CHUNK = 1024 * 1024  # bytes that are read at once
+AT_ONCE = 8  # objects that are put at once
 BEGUN = "begun"
 MOST_SUMS = 1_000  # running sums that one process remembers
 
@@ -174,9 +175,27 @@ class ObjectFiles:
         with asked(), suppress(FileNotFoundError):
             await obstore.delete_async(self.store, _named(sha256))
 
-    async def put(self, path: str, file: File) -> None:
-        with asked():
-            await obstore.put_async(self.store, _named(file.sha256), Path(path))
+    async def put(self, made: Sequence[tuple[str, File]]) -> None:
+        await self._all([(file, Path(path)) for path, file in made])
+
+    async def add(self, contents: Sequence[tuple[File, bytes]]) -> None:
+        await self._all(contents)
+
+    async def _all(self, each: Sequence[tuple[File, Path | bytes]]) -> None:
+        """Some of them at once. Raises Away."""
+        left = iter(each)
+
+        async def some() -> None:
+            for file, content in left:
+                with asked():
+                    await obstore.put_async(self.store, _named(file.sha256), content)
+
+        try:
+            async with TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(each))):
+                    group.create_task(some())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def fetch(self, sha256: str, path: str) -> None:
         with asked():

@@ -1,6 +1,6 @@
 """Several files in one request: a form with parts (RFC 7578), each of which goes straight to the store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,16 @@ from adapters.http.desk import Call, desk
 from adapters.http.origin import header
 from adapters.http.problems import DETAILS, Problem
 from adapters.http.receiving import (
+    SMALL,
     TO_CLOSE,
+    added,
     chunks_of,
+    head_of,
     intake,
-    kept,
     place,
     require_fitting,
     require_quota,
+    streamed,
 )
 from domain.file import File
 from domain.image import MOST_IN_BATCH
@@ -62,16 +65,32 @@ async def _files(request: Call, boundary: str, length: int) -> AsyncIterator[Sen
     parts = _Parts(
         PushMultipartParser(boundary, content_length=length, max_segment_count=MOST_IN_BATCH), request, length
     )
+    held: list[tuple[MultipartSegment, bytes]] = []  # small ones, which are kept together
     while (part := await parts.next()) is not None:
         if part.filename is None:
             async for _ in parts.content():
                 pass
             continue
-        yield await _kept(request, part, parts.content())
+        content = parts.content()
+        head, whole = await head_of(content)
+        if whole:
+            held.append((part, head))
+        if not whole or sum(len(one) for _, one in held) > SMALL:
+            for sent in await _together(request, held):
+                yield sent
+            held.clear()
+        if not whole:
+            yield _sent(part, await streamed(intake(request), desk(request).service.new_id(), head, content))
+    for sent in await _together(request, held):
+        yield sent
 
 
-async def _kept(request: Call, part: MultipartSegment, content: AsyncIterator[bytes]) -> Sent:
-    file = await kept(intake(request), desk(request).service.new_id(), content)
+async def _together(request: Call, held: Sequence[tuple[MultipartSegment, bytes]]) -> list[Sent]:
+    files = await added(intake(request), [content for _, content in held])
+    return [_sent(part, file) for (part, _), file in zip(held, files, strict=True)]
+
+
+def _sent(part: MultipartSegment, file: File) -> Sent:
     return Sent(file, part.filename or None, part.content_type or None)
 
 

@@ -1,5 +1,6 @@
 """Images: sent one by one or a thousand at once, made smaller, shown, deleted."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -28,14 +29,14 @@ from adapters.http.write import claim, write
 from domain import compose, image, lineage, making, upload
 from domain.access import Right
 from domain.image import Image, Sizes
-from domain.log import Answer, Fact
+from domain.log import Answer, Entry, Fact
 from domain.making import State
 from domain.outcome import Error
-from domain.reactions import follow
 from domain.task import Status, Task
 from domain.upload import Given, Purpose
 
 IMAGES = Made("image", image.Event, image.fold, image.delete)
+AT_ONCE = 50  # images of a batch that are composed before others have their turn
 SAME = ("name", "media_type", "width", "height")
 
 
@@ -181,16 +182,20 @@ async def create_images(request: Call) -> Response[bytes]:
     if not sent:
         raise invalid([{"pointer": "", "detail": "The form holds no file."}])
     batch, ids = service.new_id(), [service.new_id() for _ in sent]
-    facts: list[Fact] = []
-    for id, one in zip(ids, sent, strict=True):
-        created = image.Created(source=one.file, batch=batch, filename=one.filename, filetype=one.filetype)
-        facts += compose.of_thing(id, 0, image.create(Image(), created), by, now, service.new_id)
-    tasks = tuple(one.id for fact in facts for one in follow(fact))
+    kinds, entries = dict(service.kinds), list[Entry]()
+    for begin in range(0, len(sent), AT_ONCE):
+        facts: list[Fact] = []
+        for id, one in zip(ids[begin : begin + AT_ONCE], sent[begin : begin + AT_ONCE], strict=True):
+            created = image.Created(source=one.file, batch=batch, filename=one.filename, filetype=one.filetype)
+            facts += compose.of_thing(id, 0, image.create(Image(), created), by, now, service.new_id)
+        entries.append(compose.entry(facts, kinds, now, service.new_id))
+        await asyncio.sleep(0)  # nobody waits for a thousand of them
+    tasks = tuple(id for entry in entries for id, _ in entry.tasks)
     size_bytes = sum(one.file.size_bytes for one in sent)
     gathering = image.Gathered(images=tuple(ids), tasks=tasks, size_bytes=size_bytes)
-    facts += compose.of_thing(batch, 0, [gathering], by, now, service.new_id)
+    last = compose.of_thing(batch, 0, [gathering], by, now, service.new_id)
+    entry = compose.joined([*entries, compose.entry(last, kinds, now, service.new_id)])
     claimed = claim(request, [[one.file.sha256, one.filename] for one in sent])
-    entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
     told = _group(batch, gathering, now, dict(entry.tasks))
     where = f"/v1/images/batches/{batch}"
     return await write(service, entry, Answer(202, ENCODER.encode(told), where), claimed)

@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it; what is no request, or too large a one, is told as a problem document, too."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from adapters.http.problems import MEDIA_TYPE, Problem, document
 
 KIB = 1024
+LINGER_S = 2.0  # for which a connection is read that was answered before its request was complete
 MOST_ADDRESS = 16 * KIB
 MOST_HEADERS = 100
 MOST_HEAD = 64 * KIB
@@ -21,11 +23,15 @@ REFUSED = {
 
 class Joined:
     """A transport that sends the head of an answer together with the first of its body: uvicorn writes each by itself,
-    which costs a call to the system and a packet more."""
+    which costs a call to the system and a packet more.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport, self._head = transport, b""
+    Where the sender is still `heard` when it is closed, that takes two steps (RFC 9112 9.6): a socket with unread bytes
+    would reset the connection, and he would lose the answer that tells him why."""
+
+    def __init__(self, transport: asyncio.Transport, heard: Callable[[], bool]) -> None:
+        self._transport, self._head, self._heard = transport, b"", heard
         self.write_on = transport.write
+        self.leaving = False
 
     def write(self, data: bytes) -> None:
         if self._head:
@@ -44,7 +50,16 @@ class Joined:
 
     def close(self) -> None:
         self._send()
-        self._transport.close()
+        if self.leaving or self._transport.is_closing() or not self._heard():
+            self._transport.close()
+            return
+        self.leaving = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
+
+    def is_closing(self) -> bool:
+        return self.leaving or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -56,13 +71,15 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._refused = "bad-request"
-        self._in_head = False
+        self._in_head = self._broken = False
         self._head_bytes = self._came_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Joined(transport))  # type: ignore[arg-type]
+        super().connection_made(Joined(transport, self._has_more))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():  # what he still says is not heard
+            return
         self._came_bytes = len(data)
         super().data_received(data)
         self._head_bytes += self._came_bytes
@@ -90,6 +107,10 @@ class Protocol(HttpToolsProtocol):
             raise ValueError(REFUSED[excess])
         super().on_headers_complete()
 
+    def _has_more(self) -> bool:
+        """Whether the sender is in the middle of what he says."""
+        return self._in_head or self._broken or (self.cycle is not None and self.cycle.more_body)
+
     def _excess(self) -> str | None:
         if len(self.url) > MOST_ADDRESS:
             return "address-too-long"
@@ -98,6 +119,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Tell why, and close. Only close where that would be taken for the answer to an earlier request."""
+        self._broken = True
         if not self._owes_another():
             self.transport.write(answer(Problem(self._refused, REFUSED[self._refused])))
         self.transport.close()

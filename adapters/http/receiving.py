@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from domain.upload import Begun, Given, Purpose, Status, Upload
 
 IDLE_S = 60.0  # for which a sender may be silent
 DAY = timedelta(days=1)
+SMALL = 1024 * 1024  # bytes of a file that is held in memory until it is kept
 TO_CLOSE = {"Connection": "close"}  # what the sender still has to say is not read
 DONE = Answer(204, b"")
 T = TypeVar("T")
@@ -94,7 +96,7 @@ async def finish(request: Call, id: UUID) -> None:
         file = await stored(store.uploads.sum(id, found.begun.size_bytes))
         events = upload.finish(found, file)
         if not any(isinstance(event, upload.Rejected) for event in events):
-            await store.touch(file)
+            await store.touch([file])
             await stored(store.uploads.keep(id, file))
         now, by = service.now(), meta(request, service)
         facts = compose.of_thing(id, found.version, events, by, now, service.new_id)
@@ -135,16 +137,45 @@ async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...
     return id, facts + _become(id, found.begun, file, by, service), file
 
 
-async def kept(store: Intake, id: UUID, chunks: AsyncIterator[bytes], size_bytes: int | None = None) -> File:
+async def kept(store: Intake, id: UUID, chunks: AsyncIterator[bytes], size_bytes: int) -> File:
     """All of it as a file, which stays for a while, also where nothing holds it then. Of what was cut nothing stays,
     since nobody can go on with it. Raises Problem."""
+    head, whole = await head_of(chunks)
+    if not whole:
+        return await streamed(store, id, head, chunks, size_bytes)
+    _require_complete(len(head), size_bytes)
+    [file] = await added(store, [head])
+    return file
+
+
+async def head_of(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+    """What comes first, and whether it is all: then it is small."""
+    head = bytearray()
+    async for chunk in chunks:
+        head += chunk
+        if len(head) > SMALL:
+            return bytes(head), False
+    return bytes(head), True
+
+
+async def added(store: Intake, contents: Sequence[bytes]) -> list[File]:
+    """Small files, kept together. Raises Problem."""
+    files = await asyncio.to_thread(lambda: [_summed(content) for content in contents])
+    await store.touch(files)
+    await stored(store.files.add(list(zip(files, contents, strict=True))))
+    return files
+
+
+async def streamed(
+    store: Intake, id: UUID, head: bytes, chunks: AsyncIterator[bytes], size_bytes: int | None = None
+) -> File:
+    """A file of any size, or of this one, kept. Raises Problem."""
     try:
         await stored(store.uploads.begin(id))
-        arrived = await stored(store.uploads.write(id, 0, chunks, None))
-        if size_bytes is not None and arrived != size_bytes:
-            raise Problem("bad-request", "The body ended before it was complete.")
+        arrived = await stored(store.uploads.write(id, 0, _joined(head, chunks), None))
+        _require_complete(arrived, size_bytes)
         file = await stored(store.uploads.sum(id, arrived))
-        await store.touch(file)
+        await store.touch([file])
         await stored(store.uploads.keep(id, file))
     finally:
         await asyncio.shield(store.uploads.drop(id))
@@ -210,9 +241,25 @@ async def chunks_of(request: Call, left: int) -> AsyncIterator[bytes]:
             raise Problem("unavailable", "This server stops; what has arrived is kept.", headers=TO_CLOSE)
 
 
+def _require_complete(arrived: int, size_bytes: int | None) -> None:
+    """Raises Problem."""
+    if size_bytes is not None and arrived != size_bytes:
+        raise Problem("bad-request", "The body ended before it was complete.")
+
+
 async def _nothing() -> AsyncIterator[bytes]:
     for chunk in list[bytes]():
         yield chunk
+
+
+async def _joined(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in chunks:
+        yield chunk
+
+
+def _summed(content: bytes) -> File:
+    return File(sha256=sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def folded(recorded: Sequence[Recorded]) -> Upload:

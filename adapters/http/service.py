@@ -83,7 +83,7 @@ class Intake:
 
     uploads: Uploads
     files: Files
-    touch: Callable[[File], Awaitable[None]]  # before a file gets its name, so that it is not removed meanwhile
+    touch: Callable[[Sequence[File]], Awaitable[None]]  # before files get their names, so that none goes meanwhile
     most_bytes: int  # of one upload
     most_bytes_a_day: int  # that one key may announce within 24 hours
     most_at_once: int  # requests that bring bytes: each holds some of them in memory

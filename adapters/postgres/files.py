@@ -4,7 +4,7 @@ Whoever names a file touches its row first; whoever removes one marks the row fi
 whatever the store can promise."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,13 +20,16 @@ class Going(Exception):
     """A file is being removed for so long that nobody can wait for it."""
 
 
-async def touch(database: Database, file: File) -> None:
-    """Before the file gets its name: from now on it stays for the grace period. Raises Going."""
+async def touch(database: Database, files: Iterable[File]) -> None:
+    """Before these files get their names: from now on they stay for the grace period. Raises Going."""
+    left = {file.sha256: file.size_bytes for file in files}
     for _ in range(TRIES):
-        if await database.fetch("touch_file", file.sha256, file.size_bytes):
+        for row in await database.fetch("touch_files", list(left), list(left.values())) if left else ():
+            del left[row["sha256"]]
+        if not left:
             return
         await asyncio.sleep(PAUSE_S)
-    raise Going(f"The file {file.sha256} is being removed. Try again in a moment.")
+    raise Going(f"The file {next(iter(left))} is being removed. Try again in a moment.")
 
 
 async def claim_unheld(database: Database, grace: timedelta, head: int, most: int) -> Sequence[str]:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,10 @@ class Bench:
 
 
 class Shelf:
-    """`touch` tells that a file is about to get its name, `remembered` the result of an operation on a source."""
+    """`touch` tells that files are about to get their names, `remembered` the result of an operation on a source."""
 
     def __init__(
-        self, files: Files, touch: Callable[[File], Awaitable[None]], remembered: Remembered, scratch: Path
+        self, files: Files, touch: Callable[[Sequence[File]], Awaitable[None]], remembered: Remembered, scratch: Path
     ) -> None:
         self._files, self._touch, self._remembered = files, touch, remembered
         self._scratch = scratch
@@ -76,13 +76,13 @@ class Shelf:
             for descriptor in (whole, *opened):
                 os.close(descriptor)
 
-    async def keep(self, path: Path) -> File:
+    async def keep(self, *paths: Path) -> list[File]:
         """Name what was made by its content. Raises Broken where it is no file of its own: whoever made it may have
         been taken over by what he worked on."""
-        file = await asyncio.to_thread(_summed, path)
-        await self._touch(file)
-        await self._files.put(str(path), file)
-        return file
+        files = await asyncio.to_thread(lambda: [_summed(path) for path in paths])
+        await self._touch(files)
+        await self._files.put([(str(path), file) for path, file in zip(paths, files, strict=True)])
+        return files
 
     async def fetch(self, file: File, path: Path) -> None:
         await self._files.fetch(file.sha256, str(path))
@@ -92,8 +92,9 @@ class Shelf:
         found = await self._remembered(source, operation)
         if found is None:
             return None
-        for file in msgspec.convert(found["files"], tuple[File, ...]):
-            await self._touch(file)
+        files = msgspec.convert(found["files"], tuple[File, ...])
+        await self._touch(files)
+        for file in files:
             if await self._files.size(file.sha256) != file.size_bytes:
                 return None
         return found

@@ -43,10 +43,10 @@ def image_sizes(read: Read, shelf: Shelf, images: Images) -> Work:
 async def _made(shelf: Shelf, images: Images, source: File, operation: str, job: Job) -> Sizes:
     async with shelf.source(source, lasts=False) as opened, shelf.bench(job.id) as bench:
         sized = await images.sizes(opened(), bench.made)
-        variants = [
-            Variant(**msgspec.structs.asdict(one), file=await shelf.keep(bench.made / one.name))
-            for one in sized.variants
-        ]
+        kept = await shelf.keep(*(bench.made / one.name for one in sized.variants))
+    variants = [
+        Variant(**msgspec.structs.asdict(one), file=file) for one, file in zip(sized.variants, kept, strict=True)
+    ]
     files = {one.file.sha256: one.file for one in variants}
     return Sizes(
         source=source.sha256,

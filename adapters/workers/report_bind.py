@@ -24,7 +24,7 @@ def report_bind(office: Office) -> Work:
                     [file] = msgspec.convert(state.result["files"], tuple[File, ...])
                     await office.shelf.fetch(file, bench.given / f"{state.request['section']}.pdf")
                 path, pages = await office.paper.bind(bench.given, bench.made)
-                file = await office.shelf.keep(path)
+                [file] = await office.shelf.keep(path)
             completed = Completed(file=file, pages=pages, parts=tuple(needed))
             await office.reports.complete(request.report, completed, job.meta)
             return Done(result=Bound(files=(file,), pages=pages))

@@ -25,7 +25,7 @@ def report_section(office: Office) -> Work:
                 data = await _orders(office, wanted, planned.sections[request.section - 1], job)
             async with office.shelf.bench(job.id) as bench:
                 path, pages = await office.paper.set(bench.given, bench.made, data | {"section": request.section + 1})
-                file = await office.shelf.keep(path)
+                [file] = await office.shelf.keep(path)
             return Done(result=Part(files=(file,), pages=pages))
 
         return await of_report(office, request.report, step)

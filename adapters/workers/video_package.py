@@ -63,11 +63,12 @@ async def _packed(studio: Studio, bench: Bench, plan: Planned, rendition: Rendit
         bench.given, bench.made, plan, best=rendition == plan.renditions[-1]
     )
     codecs = codecs_of(media, sound)
+    kept = await studio.shelf.keep(*filter(None, (media, playlist, whole)))
     return Playable(
         rendition=rendition.name,
-        media=await studio.shelf.keep(media),
-        playlist=await studio.shelf.keep(playlist),
+        media=kept[0],
+        playlist=kept[1],
         codecs=codecs,
         bits=int(REST * (rendition.most_bits + (SOUND_BITS if sound else 0))),
-        mp4=await studio.shelf.keep(whole) if whole is not None else None,
+        mp4=kept[2] if whole is not None else None,
     )

@@ -44,7 +44,7 @@ async def _plan(studio: Studio, source: File, job: Job) -> Planned:
         if not looked.cuttable:
             async with studio.shelf.bench(job.id) as bench:
                 contained = await studio.ffmpeg.contain(opened(), bench.made, looked.found)
-                work = await studio.shelf.keep(contained)
+                [work] = await studio.shelf.keep(contained)
             looked = await _looked(studio, work)
     plan = Planned(
         found=looked.found,

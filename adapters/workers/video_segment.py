@@ -23,7 +23,7 @@ def video_segment(studio: Studio) -> Work:
                 path, frames = await studio.ffmpeg.segment(
                     opened(), bench.made, plan, rendition, piece, lambda done: job.report(done, piece.frames, "frames")
                 )
-                file = await studio.shelf.keep(path)
+                [file] = await studio.shelf.keep(path)
             of = plan.work.sha256
             return Done(result=transcoding.Segment(source=of, operation=operation, files=(file,), frames=frames))
 

@@ -19,7 +19,7 @@ def video_sound(studio: Studio) -> Work:
                 path = await studio.ffmpeg.sound(
                     opened(), bench.made, plan, lambda micro: job.report(micro / 1e6, whole, "s")
                 )
-                file = await studio.shelf.keep(path)
+                [file] = await studio.shelf.keep(path)
             return Done(result=transcoding.Sound(source=of, operation=operation, files=(file,)))
 
         return await planned(studio, request.video, step)

@@ -29,9 +29,10 @@ def video_stills(studio: Studio) -> Work:
 async def _taken(studio: Studio, plan: Planned, job: Job) -> Stills:
     async with studio.shelf.source(plan.work) as opened, studio.shelf.bench(job.id) as bench:
         poster, sheet, laid = await studio.ffmpeg.stills(opened, bench.made, plan)
+        first, second = await studio.shelf.keep(poster, sheet)
         return Stills(
-            poster=await studio.shelf.keep(poster),
-            sheet=await studio.shelf.keep(sheet),
+            poster=first,
+            sheet=second,
             columns=laid.columns,
             count=laid.count,
             every_s=laid.every_s,

@@ -6,15 +6,15 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
-import pickle
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -121,23 +121,30 @@ async def _one(client: httpx.AsyncClient, content: bytes) -> tuple[datetime, dat
 async def felt(folder: Path, clip: Path, number: int) -> list[Felt]:
     """One round, on servers of its own: alone, and while a film, images and a report are made, none of which is done
     before the end."""
-    with up(folder / f"home{number}", environ=ONE_SIZE) as service:
+    with (
+        up(folder / f"home{number}", environ=ONE_SIZE) as service,
+        ProcessPoolExecutor(1, get_context("spawn")) as apart,  # nothing that is done here keeps a request waiting
+    ):
+        asked = partial(_asking, service.told["http"], service.told["keys"]["client"])
         async with service.client("operator", 300) as client:
             begin = datetime.now(UTC) - timedelta(seconds=1)
             await ordered(client, ORDERS)
-            images = await asyncio.to_thread(_images, IMAGES, number)
-            await _asked(service, 5.0)
-            alone = _figures("alone", await _asked(service, LOADED_S), 0.0)
+            images = _images(IMAGES, number)
+            await asyncio.to_thread(apart.submit(asked, 5.0).result)
+            alone = _figures("alone", await asyncio.to_thread(apart.submit(asked, LOADED_S).result), 0.0)
             before = _peaks(service)
-            film, pictures = _anew(clip, folder / f"felt{number}.mp4"), folder / f"images{number}"
-            pictures.write_bytes(pickle.dumps(images))
+            film = _anew(clip, folder / f"felt{number}.mp4").read_bytes()
             period = {"begin": begin.isoformat(), "end": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}
-            sent = partial(_sent, service.told["http"], service.told["keys"]["operator"], film, period, pictures)
-            with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # as clients are: it takes no time of this one
-                await asyncio.to_thread(apart.submit(os.getpid).result)
-                asking = asyncio.create_task(_asked(service, LOADED_S))
-                made = await asyncio.get_running_loop().run_in_executor(apart, sent)
-            beside = _figures("beside heavy work", await asking, _most_grown(before, _peaks(service)))
+            asking = apart.submit(asked, LOADED_S)
+            answers = [
+                await client.post("/v1/videos", content=film),
+                await client.post("/v1/reports", json=period),
+                await client.post("/v1/images/batch", files=images),
+            ]
+            beside = _figures(
+                "beside heavy work", await asyncio.to_thread(asking.result), _most_grown(before, _peaks(service))
+            )
+            made = [one.raise_for_status().json()["links"]["self"] for one in answers]
             shown = [(await client.get(one)).json() for one in made]
     states = ", ".join(one["status"] for one in shown)
     _say(f"Film, report, images: {states}; {shown[2]['complete']:,} of {shown[2]['total']:,} images are made")
@@ -145,25 +152,18 @@ async def felt(folder: Path, clip: Path, number: int) -> list[Felt]:
     return [*alone, *beside]
 
 
-def _sent(url: str, key: str, film: Path, period: Mapping[str, str], images: Path) -> list[str]:
-    """The heavy work, asked for; answers with where each is."""
-    headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False) as client:
-        answers = [
-            client.post("/v1/videos", content=film.read_bytes()),
-            client.post("/v1/reports", json=period),
-            client.post("/v1/images/batch", files=pickle.loads(images.read_bytes())),
-        ]
-    return [str(one.raise_for_status().json()["links"]["self"]) for one in answers]
+def _asking(url: str, key: str, seconds: float) -> dict[str, list[float]]:
+    gc.freeze()  # what was imported is not looked through again
+    return asyncio.run(_asked(url, key, seconds))
 
 
-async def _asked(service: Running, seconds: float) -> dict[str, list[float]]:
+async def _asked(url: str, key: str, seconds: float) -> dict[str, list[float]]:
     """As many requests a second as RATE, of each sort, for so long; how long each took since the moment at which it was
     to be sent."""
-    headers = {"Authorization": f"Bearer {service.told['keys']['client']}"}
-    posts = Callers(f"{service.told['http']}/v1/tasks", headers)
+    headers = {"Authorization": f"Bearer {key}"}
+    posts = Callers(f"{url}/v1/tasks", headers)
     id = json.loads(await posts.post(_wish(0)))["id"]
-    gets = Callers(f"{service.told['http']}/v1/tasks/{id}", headers, "GET")
+    gets = Callers(f"{url}/v1/tasks/{id}", headers, "GET")
     took: dict[str, list[float]] = {"GET /v1/tasks/{id}": [], "POST /v1/tasks": []}
 
     async def one(name: str, callers: Callers, body: bytes, at: float) -> None:

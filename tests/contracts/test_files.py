@@ -12,7 +12,8 @@ import pytest
 from obstore.store import S3Store
 
 from adapters.files import local, objects
-from adapters.files.local import LocalFiles, LocalUploads
+from adapters.files.local import LocalFiles
+from adapters.files.local_uploads import LocalUploads
 from adapters.files.objects import ObjectFiles, ObjectUploads
 from domain.file import Away, Checksum, File, Files, Full, Mismatch, NoUpload, TooMuch, Uploads, WrongOffset
 from infra.clock import new_id
@@ -202,6 +203,8 @@ async def test_a_store_that_is_away_says_so() -> None:
         await ObjectUploads(nowhere).begin(new_id())
     with pytest.raises(Away):
         await ObjectFiles(nowhere).size("0" * 64)
+    with pytest.raises(Away):
+        await ObjectFiles(nowhere).add([(File(sha256="0" * 64, size_bytes=1), b"x")] * 20)
 
 
 async def test_an_incomplete_one_is_not_summed_up(stores: Stores) -> None:
@@ -277,7 +280,7 @@ async def test_what_was_made_is_put_and_fetched(stores: Stores, tmp_path: Path) 
     (made := tmp_path / "made").write_bytes(DATA)
     file = File(sha256=hashlib.sha256(DATA).hexdigest(), size_bytes=len(DATA))
     for _ in range(2):  # a worker that died in between does it again
-        await stores.files.put(str(made), file)
+        await stores.files.put([(str(made), file)])
     made.unlink()
     assert await stores.files.size(file.sha256) == len(DATA)
     assert await stores.content(file) == DATA
@@ -287,13 +290,22 @@ async def test_what_was_made_is_put_and_fetched(stores: Stores, tmp_path: Path) 
         await stores.files.fetch("0" * 64, str(tmp_path / "nothing"))
 
 
+async def test_small_ones_are_added_together(stores: Stores, tmp_path: Path) -> None:
+    contents = [b"", b"one", b"two", b"one", *(bytes([number]) * 9_000 for number in range(40))]
+    made = [(File(sha256=hashlib.sha256(one).hexdigest(), size_bytes=len(one)), one) for one in contents]
+    for _ in range(2):
+        await stores.files.add(made)
+    assert [await stores.content(file) for file, _ in made] == contents
+    assert [id async for id, _ in stores.again.lying()] == [], "nothing is left beside them"
+
+
 async def test_on_another_disk_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_linked", lambda *_: False)
     (made := tmp_path / "made").write_bytes(DATA)
     LocalUploads(tmp_path / "store")
     files = LocalFiles(tmp_path / "store")
     file = File(sha256=hashlib.sha256(DATA).hexdigest(), size_bytes=len(DATA))
-    await files.put(str(made), file)
+    await files.put([(str(made), file)])
     await files.fetch(file.sha256, str(tmp_path / "fetched"))
     assert (tmp_path / "fetched").read_bytes() == DATA
     assert list((tmp_path / "store/uploads").iterdir()) == [], "nothing is left beside it"

@@ -18,12 +18,10 @@ from adapters.http.receiving import (
     intake,
     place,
     require_fitting,
-    require_quota,
     streamed,
 )
 from domain.file import File
 from domain.image import MOST_IN_BATCH
-from domain.upload import Given
 
 FORM = "multipart/form-data"
 
@@ -46,9 +44,8 @@ async def gathered(request: Call) -> list[Sent]:
     if media_type != FORM or "boundary" not in options:
         raise Problem("unsupported-media-type", f"Send {FORM} with a boundary.", headers=TO_CLOSE)
     require_fitting(store, int(length))
-    await require_quota(request, Given(size_bytes=int(length)), None)
     sent: list[Sent] = []
-    with place(store, desk(request).service.new_id()):
+    async with place(request, int(length)):
         try:
             async for one in _files(request, options["boundary"], int(length)):
                 sent.append(one)

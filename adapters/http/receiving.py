@@ -1,10 +1,11 @@
 """Bytes of an upload on their way from a request into the store, and what follows when the last of them is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
@@ -49,23 +50,27 @@ async def receive(
         detail = f"Behind {offset} there are {max(left, 0)} bytes to come, and this has more."
         raise Problem("too-large", detail, headers=TO_CLOSE)
     chunks = chunks_of(request, left) if read else _nothing()
-    with place(store, service.new_id()):
+    async with place(request):
         size_bytes = await stored(store.uploads.write(id, offset, chunks, checksum))
     if size_bytes == found.begun.size_bytes:
         await finish(request, id)
     return Part(size_bytes, service.now())
 
 
-@contextmanager
-def place(store: Intake, one: UUID) -> Iterator[None]:
-    """One of those that bring bytes at once. Raises Problem where there are too many."""
+@asynccontextmanager
+async def place(request: Call, unannounced: int = 0) -> AsyncIterator[None]:
+    """One of those that bring bytes at once; so many of them are told of only when all have come. Raises Problem where
+    there are too many."""
+    store, one = intake(request), desk(request).service.new_id()
     if len(store.under_way) >= store.most_at_once:
         raise Problem("overloaded", "Too many uploads are under way here. Try again in a moment.", headers=TO_CLOSE)
-    store.under_way.add(one)
+    store.under_way[one] = request.user.name, unannounced
     try:
+        if unannounced:
+            await require_quota(request, unannounced, coming=one)
         yield
     finally:
-        store.under_way.discard(one)
+        del store.under_way[one]
 
 
 async def stored(storing: Awaitable[T]) -> T:
@@ -126,9 +131,8 @@ async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...
         raise Problem("length-required", DETAILS["length-required"], headers=TO_CLOSE)
     given = msgspec.structs.replace(given, size_bytes=int(length))
     require_fitting(store, given.size_bytes)
-    await require_quota(request, given, None)
     id, begun = service.new_id(), upload.begin(Upload(), given)
-    with place(store, id):
+    async with place(request, given.size_bytes):
         file = await kept(store, id, chunks_of(request, given.size_bytes), given.size_bytes)
     found = upload.fold((event, service.now()) for event in begun)
     events = [*begun, *upload.finish(found, file)]
@@ -206,16 +210,18 @@ def _become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> t
             assert_never(other)
 
 
-async def require_quota(request: Call, given: Given | Begun | None, id: UUID | None) -> None:
+async def require_quota(request: Call, size_bytes: int, id: UUID | None = None, coming: UUID | None = None) -> None:
     """Raises Problem where the key announces more within a day than it may. An upload that exists is asked about once
-    more, when its first bytes come: others may have been announced in the same moment."""
-    service, store = desk(request).service, intake(request)
-    assert given is not None, "What is present has begun."
-    before = await service.queries.announced(request.user.name, service.now() - DAY, id)
-    if before + given.size_bytes > store.most_bytes_a_day:
+    more, when its first bytes come: others may have been announced in the same moment. Of the requests under way those
+    before `coming` count."""
+    service, store, name = desk(request).service, intake(request), request.user.name
+    before = await service.queries.announced(name, service.now() - DAY, id)
+    earlier = takewhile(lambda each: each[0] != coming, store.under_way.items())
+    before += sum(unannounced for _, (holder, unannounced) in earlier if holder == name)
+    if before + size_bytes > store.most_bytes_a_day:
         detail = (
             f"A key may announce {store.most_bytes_a_day} bytes within 24 hours; {before} are announced, "
-            f"and this has {given.size_bytes}."
+            f"and this has {size_bytes}."
         )
         raise Problem("over-quota", detail, headers=TO_CLOSE)
 

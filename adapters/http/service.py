@@ -89,7 +89,8 @@ class Intake:
     most_at_once: int  # requests that bring bytes: each holds some of them in memory
     patience: timedelta  # an upload expires when no byte came for so long
     public: str  # the address of this API as others know it; empty: as the request says
-    under_way: set[UUID] = field(default_factory=set)  # requests that bring bytes
+    under_way: dict[UUID, tuple[str, int]] = field(default_factory=dict)
+    """Requests that bring bytes: the name of the key, and the bytes that no fact announces before they have come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

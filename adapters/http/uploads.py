@@ -202,8 +202,8 @@ async def send_upload(request: Call, id: FromPath[str]) -> Response[bytes]:
         if found.status is Status.OPEN:
             if offset > part.size_bytes:
                 raise wrong_offset(part.size_bytes)
-            if offset == 0:
-                await require_quota(request, found.begun, known)
+            if offset == 0 and found.begun is not None:
+                await require_quota(request, found.begun.size_bytes, known)
             part = await receive(request, known, found, offset, checksum)
         elif offset != part.size_bytes:
             raise wrong_offset(part.size_bytes)
@@ -236,7 +236,7 @@ async def _begin(request: Call) -> Response[bytes]:
     carried = tus.carries_bytes(request)
     checksum = tus.checksum(request) if carried else None
     require_fitting(store, given.size_bytes)
-    await require_quota(request, given, None)
+    await require_quota(request, given.size_bytes)
     id, now = service.new_id(), service.now()
     events = upload.begin(Upload(), given)
     entry = Entry(compose.of_thing(id, 0, events, meta(request, service), now, service.new_id))

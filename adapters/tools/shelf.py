@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -44,6 +45,7 @@ class Shelf:
     ) -> None:
         self._files, self._touch, self._remembered = files, touch, remembered
         self._scratch = scratch
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._own: Path | None = None
         self._lock: int | None = None
 
@@ -100,7 +102,14 @@ class Shelf:
         return found
 
     async def _sourced(self, file: File, lasts: bool) -> int:
-        """Its descriptor; fetched, where it is not there yet."""
+        """Its descriptor; fetched, where it is not there yet, by one task for all that ask."""
+        if not lasts:
+            return await self._fetched(file, lasts)
+        lock = self._fetching.setdefault(file.sha256, asyncio.Lock())
+        async with lock:
+            return await self._fetched(file, lasts)
+
+    async def _fetched(self, file: File, lasts: bool) -> int:
         folder = self._scratch / "sources"
         path, used = folder / file.sha256, folder / f"{file.sha256}.used"
         if lasts:

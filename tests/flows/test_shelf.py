@@ -1,0 +1,52 @@
+"""Do the tasks of one process share what they work on?"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from adapters.files.local import LocalFiles
+from adapters.files.local_uploads import LocalUploads
+from adapters.tools.shelf import Shelf
+from domain.file import File
+
+DATA = b"a film" * 1_000
+FILM = File(sha256=sha256(DATA).hexdigest(), size_bytes=len(DATA))
+
+
+@dataclass(frozen=True, slots=True)
+class Far(LocalFiles):
+    """A store from which a file takes a while, so that others ask meanwhile."""
+
+    fetched: list[str]
+
+    async def fetch(self, sha256: str, path: str) -> None:
+        self.fetched.append(sha256)
+        await asyncio.sleep(0.05)
+        await LocalFiles.fetch(self, sha256, path)
+
+
+async def touch(files: Sequence[File]) -> None:
+    """Nothing is removed here."""
+
+
+async def remembered(source: str, operation: str) -> Mapping[str, Any] | None:
+    return None
+
+
+async def test_a_source_is_fetched_once_for_all_that_ask_at_once(tmp_path: Path) -> None:
+    LocalUploads(tmp_path / "store")
+    files = Far(tmp_path / "store", [])
+    await files.add([(FILM, DATA)])
+    shelf = Shelf(files, touch, remembered, tmp_path / "scratch")
+
+    async def used() -> bytes:
+        async with shelf.source(FILM) as opened:
+            return os.read(opened(), len(DATA))
+
+    assert await asyncio.gather(*(used() for _ in range(5))) == [DATA] * 5
+    assert await used() == DATA
+    assert files.fetched == [FILM.sha256]

@@ -1,12 +1,15 @@
 """Files in a folder that all processes share.
 
-files/ab/ab12…       what is whole, by its SHA-256: another name of the same bytes, so that nothing is copied
-uploads/<id>         what is on its way; left there by a crash, it is swept like any upload"""
+    files/ab/ab12…       what is whole, by its SHA-256: another name of the same bytes, so that nothing is copied
+    uploads/<id>         what is on its way; left there by a crash, it is swept like any upload
+
+What one sync of the journal makes durable, the next ones find done: so of many files all bytes come first, then all
+names, then the folders."""
 
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from errno import EMLINK, EPERM, EXDEV
@@ -22,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """`domain.file.Files` in the same folder."""
+    """`domain.file.Files` in a folder that `made` has made."""
 
     folder: Path
 
@@ -39,55 +42,37 @@ class LocalFiles:
                 begin += len(piece)
 
     async def remove(self, sha256: str) -> None:
-        await asyncio.to_thread(named_in(self.folder, sha256).unlink, missing_ok=True)
+        await asyncio.to_thread(self._remove, named_in(self.folder, sha256))
 
     async def put(self, made: Sequence[tuple[str, File]]) -> None:
-        await done(lambda: self._named((Path(path), file) for path, file in made))
+        await in_thread(lambda: self._put([(Path(path), file) for path, file in made]))
 
     async def add(self, contents: Sequence[tuple[File, bytes]]) -> None:
-        await done(lambda: self._add(contents))
+        await in_thread(lambda: self._add(contents))
 
     async def fetch(self, sha256: str, path: str) -> None:
-        await done(lambda: self._fetch(named_in(self.folder, sha256), Path(path)))
+        await in_thread(lambda: self._fetch(named_in(self.folder, sha256), Path(path)))
 
-    def _named(self, made: Iterable[tuple[Path, File]]) -> None:
-        """What one sync of the journal makes durable, the next ones find done: so all of it first, then all names."""
-        named = [(path, named_in(self.folder, file.sha256)) for path, file in made]
-        for path, _ in named:
+    def _put(self, made: Sequence[tuple[Path, File]]) -> None:
+        for path, _ in made:
             with path.open("rb") as whole:
                 os.fsync(whole.fileno())
-        for path, name in named:
-            fold(name.parent)
-            with suppress(FileExistsError):
-                if not _linked(path, name):
-                    self._copied(path, name)
-        for folder in {name.parent for _, name in named}:
+        for path, file in made:
+            give_name(self.folder, path, file)
+        for folder in {named_in(self.folder, file.sha256).parent for _, file in made}:
             sync(folder)
-
-    def _copied(self, path: Path, name: Path) -> None:
-        with self._beside() as beside:
-            shutil.copyfile(path, beside)
-            with beside.open("rb") as whole:
-                os.fsync(whole.fileno())
-            beside.replace(name)
 
     def _add(self, contents: Sequence[tuple[File, bytes]]) -> None:
         with ExitStack() as written:
-            made = []
-            for file, content in contents:
-                beside = written.enter_context(self._beside())
-                beside.write_bytes(content)
-                made.append((beside, file))
-            self._named(made)
+            made = [(written.enter_context(_beside(self.folder)), file) for file, _ in contents]
+            for (path, _), (_, content) in zip(made, contents, strict=True):
+                path.write_bytes(content)
+            self._put(made)
 
-    @contextmanager
-    def _beside(self) -> Iterator[Path]:
-        """A path for something on its way, where nothing is left at the end."""
-        path = self.folder / "uploads" / str(uuid4())
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+    def _remove(self, named: Path) -> None:
+        with suppress(FileNotFoundError):
+            named.unlink()
+            sync(named.parent)  # its row goes next: nobody would know of it, if it came back
 
     def _fetch(self, named: Path, path: Path) -> None:
         if not _linked(named, path):
@@ -102,10 +87,39 @@ def _at(descriptor: int, begin: int, end: int) -> bytes:
     return os.pread(descriptor, min(PIECE, end - begin), begin)
 
 
-def fold(folder: Path) -> None:
-    if not folder.exists():
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)
+def made(folder: Path) -> Path:
+    """The folder, with all that lies in it, durably: who finds a folder there need not ask whether it stays."""
+    names = [folder / "uploads", folder / "files", *(folder / "files" / f"{number:02x}" for number in range(256))]
+    if not all(one.is_dir() for one in names):
+        for one in names:
+            one.mkdir(parents=True, exist_ok=True)
+        for one in (folder / "files", folder, folder.parent):
+            sync(one)
+    return folder
+
+
+def give_name(folder: Path, path: Path, file: File) -> None:
+    """Give what lies at the path, and is synced, its name; the folder of names is not synced. On another disk, or one
+    that knows no second names, it is copied."""
+    named = named_in(folder, file.sha256)
+    with suppress(FileExistsError):
+        if not _linked(path, named):
+            with _beside(folder) as beside:
+                shutil.copyfile(path, beside)
+                with beside.open("rb") as whole:
+                    os.fsync(whole.fileno())
+                beside.replace(named)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """An empty file of ours alone for something on its way, where nothing is left at the end."""
+    path = folder / "uploads" / str(uuid4())
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _linked(path: Path, other: Path) -> bool:
@@ -128,7 +142,7 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-async def done(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T]) -> T:
     """In a thread. Raises Full where there is no room."""
     try:
         return await asyncio.to_thread(work)

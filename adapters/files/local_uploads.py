@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from adapters.files.local import PIECE, done, fold, named_in, sync
+from adapters.files.local import PIECE, give_name, in_thread, made, named_in, sync
 from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
 
 MOST_SUMS = 1_000  # running sums that one process remembers
@@ -33,35 +33,34 @@ class LocalUploads:
     _sums: "OrderedDict[UUID, tuple[int, hashlib._Hash]]" = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        for name in ("uploads", "files"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        made(self.folder)
 
     async def begin(self, id: UUID) -> None:
-        await done(lambda: self._begin(id))
+        await in_thread(lambda: self._begin(id))
 
     async def arrived(self, id: UUID) -> Part | None:
         return await asyncio.to_thread(self._arrived, id)
 
     async def write(self, id: UUID, offset: int, chunks: AsyncIterator[bytes], checksum: Checksum | None) -> int:
-        writer = await done(lambda: _Writer.begin(self, id, offset, checksum))
+        writer = await in_thread(lambda: _Writer.begin(self, id, offset, checksum))
         gathered = bytearray()
         try:
             async for chunk in chunks:
                 gathered += chunk
                 if len(gathered) >= PIECE:
                     piece, gathered = bytes(gathered), bytearray()
-                    await done(lambda piece=piece: writer.add(piece))  # type: ignore[misc]
+                    await in_thread(lambda piece=piece: writer.add(piece))  # type: ignore[misc]
         except BaseException:  # the caller went away, or we are to stop: what came is kept, or dropped as a whole
             with suppress(WrongOffset, NoUpload, Full):
-                await asyncio.shield(done(lambda: writer.leave(bytes(gathered))))
+                await asyncio.shield(in_thread(lambda: writer.leave(bytes(gathered))))
             raise
-        return await done(lambda: writer.end(bytes(gathered)))
+        return await in_thread(lambda: writer.end(bytes(gathered)))
 
     async def sum(self, id: UUID, size_bytes: int) -> File:
-        return await done(lambda: self._sum(id, size_bytes))
+        return await in_thread(lambda: self._sum(id, size_bytes))
 
     async def keep(self, id: UUID, file: File) -> None:
-        await done(lambda: self._keep(id, file))
+        await in_thread(lambda: self._keep(id, file))
 
     async def drop(self, id: UUID) -> None:
         await asyncio.to_thread(self._drop, id)
@@ -139,11 +138,14 @@ class LocalUploads:
         sync(self.path(id).parent)
 
     def _arrived(self, id: UUID) -> Part | None:
-        try:
-            found = self.path(id).stat()
-        except FileNotFoundError:
-            return None
-        held = self.held(id)
+        while True:
+            try:
+                held = self.held(id)
+                found = self.path(id).stat()
+            except FileNotFoundError:
+                return None
+            if self.held(id) == held:  # else what was seen may just have been dropped
+                break
         size_bytes = found.st_size if held is None else min(held[1], found.st_size)
         return Part(size_bytes, datetime.fromtimestamp(found.st_mtime, UTC))
 
@@ -163,11 +165,8 @@ class LocalUploads:
 
     def _keep(self, id: UUID, file: File) -> None:
         with self.locked(id):
-            named = named_in(self.folder, file.sha256)
-            fold(named.parent)
-            with suppress(FileExistsError):
-                named.hardlink_to(self.path(id))
-            sync(named.parent)
+            give_name(self.folder, self.path(id), file)
+            sync(named_in(self.folder, file.sha256).parent)
 
     def _drop(self, id: UUID) -> None:
         with suppress(NoUpload), self.locked(id) as descriptor:
@@ -225,6 +224,7 @@ class _Writer:
                 self.uploads.release(self.id, descriptor, self.first)
             else:
                 self._add(descriptor, piece)
+                os.fdatasync(descriptor)
 
     @contextmanager
     def _mine(self) -> Iterator[int]:

@@ -102,9 +102,12 @@ class ObjectUploads:
             with asked():
                 if await _size(self.store, file.sha256) == file.size_bytes:
                     return
-                async with obstore.open_writer_async(self.store, _named(file.sha256), buffer_size=PIECE) as writer:
-                    async for chunk in self._content(id, found):
-                        await writer.write(chunk)
+                try:
+                    async with obstore.open_writer_async(self.store, _named(file.sha256), buffer_size=PIECE) as writer:
+                        async for chunk in self._content(id, found):
+                            await writer.write(chunk)
+                except OSError as error:  # the writer speaks as a file does
+                    raise Away(f"The store of files does not answer: {error}") from error
 
     async def drop(self, id: UUID) -> None:
         self._sums.pop(id, None)
@@ -195,7 +198,7 @@ class ObjectFiles:
                 for _ in range(min(AT_ONCE, len(each))):
                     group.create_task(some())
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
     async def fetch(self, sha256: str, path: str) -> None:
         with asked():

@@ -6,20 +6,12 @@ from typing import Any
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
+from adapters.http.admission import TO_CLOSE, intake
 from adapters.http.desk import Call, desk
+from adapters.http.keeping import SMALL, added, head_of, streamed
 from adapters.http.origin import header
-from adapters.http.problems import DETAILS, Problem
-from adapters.http.receiving import (
-    SMALL,
-    TO_CLOSE,
-    added,
-    chunks_of,
-    head_of,
-    intake,
-    place,
-    require_fitting,
-    streamed,
-)
+from adapters.http.problems import Problem
+from adapters.http.receiving import chunks_of
 from domain.file import File
 from domain.image import MOST_IN_BATCH
 
@@ -35,26 +27,19 @@ class Sent:
     filetype: str | None
 
 
-async def gathered(request: Call) -> list[Sent]:
-    """All files of the form, each of them kept. Raises Problem: then none of them counts."""
-    store, length = intake(request), header(request.scope, b"content-length")
-    if length is None or not length.isdecimal():
-        raise Problem("length-required", DETAILS["length-required"], headers=TO_CLOSE)
+async def gathered(request: Call, length: int) -> list[Sent]:
+    """All files of the form, each of them kept. It was admitted before. Raises Problem: then none of them counts."""
     media_type, options = parse_options_header(header(request.scope, b"content-type") or "")
     if media_type != FORM or "boundary" not in options:
         raise Problem("unsupported-media-type", f"Send {FORM} with a boundary.", headers=TO_CLOSE)
-    require_fitting(store, int(length))
-    sent: list[Sent] = []
-    async with place(request, int(length)):
-        try:
-            async for one in _files(request, options["boundary"], int(length)):
-                sent.append(one)
-        except ParserLimitReached:
-            detail = f"A batch has at most {MOST_IN_BATCH} files."
-            raise Problem("too-large", detail, headers=TO_CLOSE) from None
-        except MultipartError as error:
-            raise Problem("bad-request", f"The form cannot be read: {error}.", headers=TO_CLOSE) from None
-    return sent
+    try:
+        return [one async for one in _files(request, options["boundary"], length)]
+    except ParserLimitReached as error:
+        heads = "header" in str(error)
+        detail = "The head of a part is too long." if heads else f"A batch has at most {MOST_IN_BATCH} files."
+        raise Problem("too-large", detail, headers=TO_CLOSE) from None
+    except MultipartError as error:
+        raise Problem("bad-request", f"The form cannot be read: {error}.", headers=TO_CLOSE) from None
 
 
 async def _files(request: Call, boundary: str, length: int) -> AsyncIterator[Sent]:

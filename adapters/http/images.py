@@ -1,7 +1,7 @@
 """Images: sent one by one or a thousand at once, made smaller, shown, deleted."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,17 +11,18 @@ from litestar import Response, delete, post
 from litestar.params import FromPath
 
 from adapters.http import examples
+from adapters.http.admission import admitted, intake
 from adapters.http.auth import needs
 from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.files import content, served
-from adapters.http.gathering import FORM, gathered
+from adapters.http.gathering import FORM, Sent, gathered
+from adapters.http.keeping import take_whole
 from adapters.http.made import Made, removal
 from adapters.http.methods import get
 from adapters.http.origin import header, meta
 from adapters.http.page import Limit, Text, limited, page
 from adapters.http.problems import Problem, invalid
-from adapters.http.receiving import intake, take_whole
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import read, streams, written
 from adapters.http.working import of_each, tasks_of
@@ -165,40 +166,22 @@ FILE = served("see_image_file", "Images", [])
 async def create_image(request: Call, filename: Text = None) -> Response[bytes]:
     """Send an image: its bytes are the body."""
     service, filetype = desk(request).service, (header(request.scope, b"content-type") or "").partition(";")[0]
-    given = Given(size_bytes=0, purpose=Purpose.IMAGE, filename=filename, filetype=filetype or None)
-    sent, facts, file = await take_whole(request, given)
-    id, claimed = upload.image_of(sent), claim(request, {"sha256": file.sha256, "filename": filename})
-    entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
-    found = image.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, image.Event))
-    told = _shown(id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
-    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/images/{id}"), claimed)
+    async with admitted(request) as length:
+        given = Given(size_bytes=length, purpose=Purpose.IMAGE, filename=filename, filetype=filetype or None)
+        sent, facts, file = await take_whole(request, given)
+        id, claimed = upload.image_of(sent), claim(request, {"sha256": file.sha256, "filename": filename})
+        entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
+        found = image.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, image.Event))
+        told = _shown(id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
+        return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/images/{id}"), claimed)
 
 
 @post("/v1/images/batch", opt=needs(Right.WRITE) | CREATE_BATCH, request_max_body_size=None)
 async def create_images(request: Call) -> Response[bytes]:
     """Send up to 1,000 images at once, as the files of a form. All of them are taken, or none; one document then tells
     how far they are, and of those that fail, why."""
-    service, sent, now, by = desk(request).service, await gathered(request), desk(request).service.now(), _by(request)
-    if not sent:
-        raise invalid([{"pointer": "", "detail": "The form holds no file."}])
-    batch, ids = service.new_id(), [service.new_id() for _ in sent]
-    kinds, entries = dict(service.kinds), list[Entry]()
-    for begin in range(0, len(sent), AT_ONCE):
-        facts: list[Fact] = []
-        for id, one in zip(ids[begin : begin + AT_ONCE], sent[begin : begin + AT_ONCE], strict=True):
-            created = image.Created(source=one.file, batch=batch, filename=one.filename, filetype=one.filetype)
-            facts += compose.of_thing(id, 0, image.create(Image(), created), by, now, service.new_id)
-        entries.append(compose.entry(facts, kinds, now, service.new_id))
-        await asyncio.sleep(0)  # nobody waits for a thousand of them
-    tasks = tuple(id for entry in entries for id, _ in entry.tasks)
-    size_bytes = sum(one.file.size_bytes for one in sent)
-    gathering = image.Gathered(images=tuple(ids), tasks=tasks, size_bytes=size_bytes)
-    last = compose.of_thing(batch, 0, [gathering], by, now, service.new_id)
-    entry = compose.joined([*entries, compose.entry(last, kinds, now, service.new_id)])
-    claimed = claim(request, [[one.file.sha256, one.filename] for one in sent])
-    told = _group(batch, gathering, now, dict(entry.tasks))
-    where = f"/v1/images/batches/{batch}"
-    return await write(service, entry, Answer(202, ENCODER.encode(told), where), claimed)
+    async with admitted(request) as length:
+        return await _batch(request, await gathered(request, length))
 
 
 @get("/v1/images", opt=needs(Right.READ_ACCOUNTS) | LIST)
@@ -245,6 +228,30 @@ async def see_image_file(request: Call, id: FromPath[str], name: FromPath[str]) 
 async def delete_image(request: Call, id: FromPath[str]) -> Response[bytes]:
     """Delete an image: its files are removed after a while."""
     return await IMAGES.delete(request, id_of(id))
+
+
+async def _batch(request: Call, sent: Sequence[Sent]) -> Response[bytes]:
+    service, now, by = desk(request).service, desk(request).service.now(), _by(request)
+    if not sent:
+        raise invalid([{"pointer": "", "detail": "The form holds no file."}])
+    batch, ids = service.new_id(), [service.new_id() for _ in sent]
+    kinds, entries = dict(service.kinds), list[Entry]()
+    for begin in range(0, len(sent), AT_ONCE):
+        facts: list[Fact] = []
+        for id, one in zip(ids[begin : begin + AT_ONCE], sent[begin : begin + AT_ONCE], strict=True):
+            created = image.Created(source=one.file, batch=batch, filename=one.filename, filetype=one.filetype)
+            facts += compose.of_thing(id, 0, image.create(Image(), created), by, now, service.new_id)
+        entries.append(compose.entry(facts, kinds, now, service.new_id))
+        await asyncio.sleep(0)  # nobody waits for a thousand of them
+    tasks = tuple(id for entry in entries for id, _ in entry.tasks)
+    size_bytes = sum(one.file.size_bytes for one in sent)
+    gathering = image.Gathered(images=tuple(ids), tasks=tasks, size_bytes=size_bytes)
+    last = compose.of_thing(batch, 0, [gathering], by, now, service.new_id)
+    entry = compose.joined([*entries, compose.entry(last, kinds, now, service.new_id)])
+    claimed = claim(request, [[one.file.sha256, one.filename] for one in sent])
+    told = _group(batch, gathering, now, dict(entry.tasks))
+    where = f"/v1/images/batches/{batch}"
+    return await write(service, entry, Answer(202, ENCODER.encode(told), where), claimed)
 
 
 def _by(request: Call) -> Any:

@@ -7,6 +7,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 from adapters.http import ticket as tickets
+from adapters.http.admission import intake
 from adapters.http.auth import needs
 from adapters.http.desk import Call
 from adapters.http.files import content, served
@@ -14,7 +15,6 @@ from adapters.http.methods import get
 from adapters.http.plain import Plain
 from adapters.http.playing import Names, playlist_of, thumbnails_of, variants_of
 from adapters.http.problems import Problem
-from adapters.http.receiving import intake
 from adapters.http.shown import id_of, matches, tags
 from adapters.http.videos import VIDEOS
 from domain.access import Right

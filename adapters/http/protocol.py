@@ -34,6 +34,8 @@ class Joined:
         self.leaving = False
 
     def write(self, data: bytes) -> None:
+        if self.is_closing():  # nobody hears it any more
+            return
         if self._head:
             head, self._head = self._head, b""
             self.write_on(head + data)
@@ -44,7 +46,7 @@ class Joined:
             self.write_on(data)
 
     def _send(self) -> None:
-        if self._head:
+        if self._head and not self.is_closing():
             head, self._head = self._head, b""
             self.write_on(head)
 
@@ -56,7 +58,7 @@ class Joined:
         self.leaving = True
         self._transport.write_eof()
         self._transport.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
+        asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)  # also where nobody reads the answer
 
     def is_closing(self) -> bool:
         return self.leaving or self._transport.is_closing()

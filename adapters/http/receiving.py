@@ -2,40 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from hashlib import sha256
-from itertools import takewhile
 from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
-import msgspec
 from litestar import Response
 
+from adapters.http.admission import TO_CLOSE, intake, place
 from adapters.http.desk import Call, desk
 from adapters.http.origin import header, meta
 from adapters.http.plain import Plain
 from adapters.http.problems import DETAILS, Problem
-from adapters.http.service import Intake, Service
+from adapters.http.service import Service
 from adapters.http.things import read
 from adapters.http.write import decide, write
 from domain import compose, image, upload, video
 from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, TooMuch, WrongOffset
 from domain.log import Answer, Fact, Meta, Recorded
-from domain.upload import Begun, Given, Purpose, Status, Upload
+from domain.upload import Begun, Purpose, Status, Upload
 
 IDLE_S = 60.0  # for which a sender may be silent
 DAY = timedelta(days=1)
 SMALL = 1024 * 1024  # bytes of a file that is held in memory until it is kept
-TO_CLOSE = {"Connection": "close"}  # what the sender still has to say is not read
 DONE = Answer(204, b"")
 T = TypeVar("T")
-
-
-def intake(request: Call) -> Intake:
-    found = desk(request).service.intake
-    assert found is not None, "Without a store there are no such routes."
-    return found
 
 
 async def receive(
@@ -55,22 +45,6 @@ async def receive(
     if size_bytes == found.begun.size_bytes:
         await finish(request, id)
     return Part(size_bytes, service.now())
-
-
-@asynccontextmanager
-async def place(request: Call, unannounced: int = 0) -> AsyncIterator[None]:
-    """One of those that bring bytes at once; so many of them are told of only when all have come. Raises Problem where
-    there are too many."""
-    store, one = intake(request), desk(request).service.new_id()
-    if len(store.under_way) >= store.most_at_once:
-        raise Problem("overloaded", "Too many uploads are under way here. Try again in a moment.", headers=TO_CLOSE)
-    store.under_way[one] = request.user.name, unannounced
-    try:
-        if unannounced:
-            await require_quota(request, unannounced, coming=one)
-        yield
-    finally:
-        del store.under_way[one]
 
 
 async def stored(storing: Awaitable[T]) -> T:
@@ -106,7 +80,7 @@ async def finish(request: Call, id: UUID) -> None:
         now, by = service.now(), meta(request, service)
         facts = compose.of_thing(id, found.version, events, by, now, service.new_id)
         if any(isinstance(event, upload.Finished) for event in events):
-            facts += _become(id, found.begun, file, by, service)
+            facts += become(id, found.begun, file, by, service)
         entry = compose.entry(facts, dict(service.kinds), now, service.new_id)
         return await write(service, entry, DONE, None)
 
@@ -122,78 +96,7 @@ async def finish(request: Call, id: UUID) -> None:
     require_alive(id, found)
 
 
-async def take_whole(request: Call, given: Given) -> tuple[UUID, tuple[Fact, ...], File]:
-    """A body that is an upload by itself: stored, and the facts that tell of it, from its beginning to what it becomes.
-    Raises Problem."""
-    service, store, by = desk(request).service, intake(request), meta(request, desk(request).service)
-    length = header(request.scope, b"content-length")
-    if length is None or not length.isdecimal():
-        raise Problem("length-required", DETAILS["length-required"], headers=TO_CLOSE)
-    given = msgspec.structs.replace(given, size_bytes=int(length))
-    require_fitting(store, given.size_bytes)
-    id, begun = service.new_id(), upload.begin(Upload(), given)
-    async with place(request, given.size_bytes):
-        file = await kept(store, id, chunks_of(request, given.size_bytes), given.size_bytes)
-    found = upload.fold((event, service.now()) for event in begun)
-    events = [*begun, *upload.finish(found, file)]
-    facts = compose.of_thing(id, 0, events, by, service.now(), service.new_id)
-    assert found.begun is not None, "It has just begun."
-    return id, facts + _become(id, found.begun, file, by, service), file
-
-
-async def kept(store: Intake, id: UUID, chunks: AsyncIterator[bytes], size_bytes: int) -> File:
-    """All of it as a file, which stays for a while, also where nothing holds it then. Of what was cut nothing stays,
-    since nobody can go on with it. Raises Problem."""
-    head, whole = await head_of(chunks)
-    if not whole:
-        return await streamed(store, id, head, chunks, size_bytes)
-    _require_complete(len(head), size_bytes)
-    [file] = await added(store, [head])
-    return file
-
-
-async def head_of(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """What comes first, and whether it is all: then it is small."""
-    head = bytearray()
-    async for chunk in chunks:
-        head += chunk
-        if len(head) > SMALL:
-            return bytes(head), False
-    return bytes(head), True
-
-
-async def added(store: Intake, contents: Sequence[bytes]) -> list[File]:
-    """Small files, kept together. Raises Problem."""
-    files = await asyncio.to_thread(lambda: [_summed(content) for content in contents])
-    await store.touch(files)
-    await stored(store.files.add(list(zip(files, contents, strict=True))))
-    return files
-
-
-async def streamed(
-    store: Intake, id: UUID, head: bytes, chunks: AsyncIterator[bytes], size_bytes: int | None = None
-) -> File:
-    """A file of any size, or of this one, kept. Raises Problem."""
-    try:
-        await stored(store.uploads.begin(id))
-        arrived = await stored(store.uploads.write(id, 0, _joined(head, chunks), None))
-        _require_complete(arrived, size_bytes)
-        file = await stored(store.uploads.sum(id, arrived))
-        await store.touch([file])
-        await stored(store.uploads.keep(id, file))
-    finally:
-        await asyncio.shield(store.uploads.drop(id))
-    return file
-
-
-def require_fitting(store: Intake, size_bytes: int) -> None:
-    """Raises Problem where it is longer than any upload may be."""
-    if size_bytes > store.most_bytes:
-        detail = f"An upload has at most {store.most_bytes} bytes; this has {size_bytes}."
-        raise Problem("too-large", detail, headers=TO_CLOSE | {"Tus-Max-Size": str(store.most_bytes)})
-
-
-def _become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> tuple[Fact, ...]:
+def become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> tuple[Fact, ...]:
     """The first fact of what the upload was sent for."""
     match Purpose(begun.purpose):
         case Purpose.FILE:
@@ -208,22 +111,6 @@ def _become(id: UUID, begun: Begun, file: File, by: Meta, service: Service) -> t
             return compose.of_thing(upload.image_of(id), 0, sent, by, service.now(), service.new_id)
         case other:
             assert_never(other)
-
-
-async def require_quota(request: Call, size_bytes: int, id: UUID | None = None, coming: UUID | None = None) -> None:
-    """Raises Problem where the key announces more within a day than it may. An upload that exists is asked about once
-    more, when its first bytes come: others may have been announced in the same moment. Of the requests under way those
-    before `coming` count."""
-    service, store, name = desk(request).service, intake(request), request.user.name
-    before = await service.queries.announced(name, service.now() - DAY, id)
-    earlier = takewhile(lambda each: each[0] != coming, store.under_way.items())
-    before += sum(unannounced for _, (holder, unannounced) in earlier if holder == name)
-    if before + size_bytes > store.most_bytes_a_day:
-        detail = (
-            f"A key may announce {store.most_bytes_a_day} bytes within 24 hours; {before} are announced, "
-            f"and this has {size_bytes}."
-        )
-        raise Problem("over-quota", detail, headers=TO_CLOSE)
 
 
 async def chunks_of(request: Call, left: int) -> AsyncIterator[bytes]:
@@ -247,25 +134,9 @@ async def chunks_of(request: Call, left: int) -> AsyncIterator[bytes]:
             raise Problem("unavailable", "This server stops; what has arrived is kept.", headers=TO_CLOSE)
 
 
-def _require_complete(arrived: int, size_bytes: int | None) -> None:
-    """Raises Problem."""
-    if size_bytes is not None and arrived != size_bytes:
-        raise Problem("bad-request", "The body ended before it was complete.")
-
-
 async def _nothing() -> AsyncIterator[bytes]:
     for chunk in list[bytes]():
         yield chunk
-
-
-async def _joined(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in chunks:
-        yield chunk
-
-
-def _summed(content: bytes) -> File:
-    return File(sha256=sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def folded(recorded: Sequence[Recorded]) -> Upload:

@@ -10,6 +10,7 @@ from litestar import Response, delete, post
 from litestar.params import FromPath
 
 from adapters.http import examples
+from adapters.http.admission import intake
 from adapters.http.auth import needs
 from adapters.http.body import json_of
 from adapters.http.described import Body, Reply, described
@@ -20,7 +21,6 @@ from adapters.http.methods import get
 from adapters.http.origin import meta
 from adapters.http.page import Limit, Text, limited, page
 from adapters.http.problems import Problem, invalid
-from adapters.http.receiving import intake
 from adapters.http.shape import flaw, flaws
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import streams, written

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain import audit, search
@@ -77,6 +77,13 @@ class Queries(Protocol):
         """The fingerprint and the first answer under an idempotency key."""
 
 
+class Coming(NamedTuple):
+    """A request that brings bytes: whose it is, and how many of them no fact has announced."""
+
+    holder: str
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
     """Where files come in and are kept, and how much of them."""
@@ -89,8 +96,7 @@ class Intake:
     most_at_once: int  # requests that bring bytes: each holds some of them in memory
     patience: timedelta  # an upload expires when no byte came for so long
     public: str  # the address of this API as others know it; empty: as the request says
-    under_way: dict[UUID, tuple[str, int]] = field(default_factory=dict)
-    """Requests that bring bytes: the name of the key, and the bytes that no fact announces before they have come."""
+    under_way: dict[UUID, Coming] = field(default_factory=dict)  # requests that bring bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

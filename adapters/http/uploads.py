@@ -15,6 +15,7 @@ from litestar import Response, delete, patch, post, route
 from litestar.params import FromPath
 
 from adapters.http import examples, tus
+from adapters.http.admission import TO_CLOSE, intake, require_fitting, require_quota
 from adapters.http.auth import needs
 from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
@@ -24,19 +25,7 @@ from adapters.http.origin import meta
 from adapters.http.page import Limit, Text, limited, page
 from adapters.http.plain import Plain
 from adapters.http.problems import Problem
-from adapters.http.receiving import (
-    DONE,
-    TO_CLOSE,
-    finish,
-    folded,
-    intake,
-    receive,
-    require_alive,
-    require_fitting,
-    require_quota,
-    stored,
-    wrong_offset,
-)
+from adapters.http.receiving import DONE, finish, folded, receive, require_alive, stored, wrong_offset
 from adapters.http.service import Intake
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import read, streams, written
@@ -202,7 +191,8 @@ async def send_upload(request: Call, id: FromPath[str]) -> Response[bytes]:
         if found.status is Status.OPEN:
             if offset > part.size_bytes:
                 raise wrong_offset(part.size_bytes)
-            if offset == 0 and found.begun is not None:
+            assert found.begun is not None, "What is open has begun."
+            if offset == 0:
                 await require_quota(request, found.begun.size_bytes, known)
             part = await receive(request, known, found, offset, checksum)
         elif offset != part.size_bytes:
@@ -235,7 +225,7 @@ async def _begin(request: Call) -> Response[bytes]:
     service, store, given = desk(request).service, intake(request), tus.given_of(request)
     carried = tus.carries_bytes(request)
     checksum = tus.checksum(request) if carried else None
-    require_fitting(store, given.size_bytes)
+    require_fitting(request, given.size_bytes)
     await require_quota(request, given.size_bytes)
     id, now = service.new_id(), service.now()
     events = upload.begin(Upload(), given)
@@ -251,6 +241,7 @@ async def _begin(request: Call) -> Response[bytes]:
     part = Part(0, now)
     if carried or given.size_bytes == 0:
         try:
+            await require_quota(request, given.size_bytes, id)
             part = await receive(request, id, found, 0, checksum, read=carried)
         except Problem as problem:  # the upload is there, and its sender may go on with it
             problem.headers = {**problem.headers, "Location": where}

@@ -13,17 +13,18 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from adapters.http import examples, ticket
+from adapters.http.admission import admitted
 from adapters.http.auth import needs
 from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
 from adapters.http.events import LIVE, PING_S, one_line, pause
+from adapters.http.keeping import take_whole
 from adapters.http.made import Made, removal
 from adapters.http.methods import get
 from adapters.http.origin import header
 from adapters.http.page import Limit, Text, limited, page
 from adapters.http.playing import Names
 from adapters.http.problems import Problem
-from adapters.http.receiving import take_whole
 from adapters.http.shown import ENCODER, id_of, ok
 from adapters.http.things import streams, written
 from adapters.http.working import of_each, tasks_of
@@ -143,14 +144,15 @@ DELETE = removal("delete_video", "Videos", examples.VIDEO_ID)
 async def create_video(request: Call, filename: Text = None) -> Response[bytes]:
     """Send a film in one go: its bytes are the body. Larger ones are sent as an upload, which survives every cut."""
     service, filetype = desk(request).service, (header(request.scope, b"content-type") or "").partition(";")[0]
-    given = Given(size_bytes=0, purpose=Purpose.VIDEO, filename=filename, filetype=filetype or None)
-    sent, facts, file = await take_whole(request, given)
-    id = upload.video_of(sent)
-    claimed = claim(request, {"sha256": file.sha256, "filename": filename})
-    entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
-    found = video.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, video.Event))
-    told = _shown(request, id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
-    return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/videos/{id}"), claimed)
+    async with admitted(request) as length:
+        given = Given(size_bytes=length, purpose=Purpose.VIDEO, filename=filename, filetype=filetype or None)
+        sent, facts, file = await take_whole(request, given)
+        id = upload.video_of(sent)
+        claimed = claim(request, {"sha256": file.sha256, "filename": filename})
+        entry = compose.entry(facts, dict(service.kinds), service.now(), service.new_id)
+        found = video.fold((fact.event, fact.at) for fact in facts if isinstance(fact.event, video.Event))
+        told = _shown(request, id, found, dict(entry.tasks)) | {"events": written(entry)["events"]}
+        return await write(service, entry, Answer(202, ENCODER.encode(told), f"/v1/videos/{id}"), claimed)
 
 
 @get("/v1/videos", opt=needs(Right.READ_ACCOUNTS) | LIST)

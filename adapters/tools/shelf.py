@@ -1,6 +1,6 @@
 """Where workers of files take them from and put them: the store, a folder for work, and the memory of what was made.
 
-    <scratch>/<process>/<task>/given, made     while a task runs
+    <scratch>/<process>/<attempt>/given, made  while a task runs
     <scratch>/sources/<sha256>                 what is worked on, for all tasks that need it
 
 A file is kept in this order: written and verified here, its row touched, named in the store, and only then told of."""
@@ -25,7 +25,7 @@ from adapters.tools.sandbox import plain
 from domain.file import File, Files
 
 SOURCE_S = 3_600.0  # for which a source stays that nobody asks for
-LOCK = "lock"
+LOCK, NEW = "lock", ".new"
 Remembered = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
 
 
@@ -46,13 +46,15 @@ class Shelf:
         self._files, self._touch, self._remembered = files, touch, remembered
         self._scratch = scratch
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._placing = asyncio.Lock()
         self._own: Path | None = None
         self._lock: int | None = None
 
     @asynccontextmanager
     async def bench(self, task: UUID) -> AsyncIterator[Bench]:
-        """A folder of its own for a task, as long as it runs."""
-        here = (await asyncio.to_thread(self._place)) / str(task)
+        """A folder of its own for an attempt of a task: a lost one may still be clearing away its own."""
+        async with self._placing:
+            here = (await asyncio.to_thread(self._place)) / f"{task}-{uuid4()}"
         bench = Bench(here / "given", here / "made")
         for folder in (bench.given, bench.made):
             await asyncio.to_thread(folder.mkdir, parents=True)
@@ -121,13 +123,12 @@ class Shelf:
         beside = folder / f"{file.sha256}.{uuid4()}"
         try:
             await self._files.fetch(file.sha256, str(beside))
-            whole = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
             if lasts:
                 used.touch()
                 beside.replace(path)
+            return os.open(path if lasts else beside, os.O_RDONLY | os.O_CLOEXEC)
         finally:
             beside.unlink(missing_ok=True)
-        return whole
 
     def _forget_sources(self) -> None:
         """Those that nobody asked for in a while; who has one open goes on reading it."""
@@ -146,16 +147,16 @@ class Shelf:
             self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             _clear(self._scratch)
             own = self._scratch / str(uuid4())
-            own.mkdir()
-            self._lock = os.open(own / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            (new := own.with_suffix(NEW)).mkdir()
+            self._lock = os.open(new / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self._own = own
+            self._own = new.rename(own)  # only now others may look whether it is locked
         return self._own
 
 
 def _clear(scratch: Path) -> None:
     for folder in scratch.iterdir():
-        if (folder / LOCK).exists():
+        if folder.suffix != NEW and (folder / LOCK).exists():
             with _held(folder / LOCK) as free:
                 if free:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -32,8 +32,9 @@ async def test_a_batch_is_told_in_one_document(tmp_path: Path, good: int, broken
                 os.kill(service.pids("worker")[0], signal.SIGKILL)
             await until_told(lambda: _ended(client, told, good + broken), 900)
             group = (await client.get(told["links"]["self"])).json()
+            errors = [one["error"] for one in group["images"] if one["status"] == "failed"]
             counts = {name: group[name] for name in ("complete", "failed", "cancelled", "open")}
-            assert counts == {"complete": good, "failed": broken, "cancelled": 0, "open": 0}
+            assert counts == {"complete": good, "failed": broken, "cancelled": 0, "open": 0}, errors
             names = {one["image"]: name for one, (_, (name, *_)) in zip(group["images"], files, strict=True)}
             for one in group["images"]:
                 assert (one["status"] == "failed") == names[one["image"]].startswith("broken"), one

@@ -45,11 +45,14 @@ TAKEN = [
 
 
 @pytest.fixture(scope="module")
-def port(dsn: Callable[[str], str]) -> Iterator[int]:
-    """The port of the API, a process of its own."""
+def port(dsn: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of the API, a process of its own. Whatever it is told, it writes no traceback of it."""
+    log = tmp_path_factory.mktemp("protocol") / "api.log"
     port = free_port()
     settings = {"POSTCOMMIT_POSTGRES": dsn("postcommit"), "POSTCOMMIT_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "infra.cli", "api"], cwd=ROOT, env=os.environ | settings)
+    with log.open("wb") as said:
+        argv = [sys.executable, "-m", "infra.cli", "api"]
+        process = subprocess.Popen(argv, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
     try:
         deadline = time.monotonic() + 20
         while True:
@@ -63,6 +66,7 @@ def port(dsn: Callable[[str], str]) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+    assert "Traceback" not in log.read_text() and '"exception"' not in log.read_text()
 
 
 def talk(port: int, *parts: bytes) -> bytes:
@@ -124,6 +128,19 @@ def test_who_is_refused_while_he_still_sends_hears_why(port: int, head: bytes) -
     for _ in range(5):
         status, _, body = told(talk(port, head + bytes(8_000_000)))
         assert (status, json.loads(body)["type"]) == (401, "/problems/unauthorized")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked" + END + b"zz\r\n" + bytes(200_000),
+        b"GET /readyz HTTP/1.1\r\nHost: x" + END + b"\x16\x03\x01" + bytes(200_000),
+    ],
+    ids=["a bad chunk", "garbage behind a request"],
+)
+def test_an_answer_that_comes_too_late_is_dropped(port: int, raw: bytes) -> None:
+    for _ in range(5):
+        assert talk(port, raw)[:12] in (b"HTTP/1.1 400", b"")
 
 
 def test_who_never_ends_is_not_heard_for_ever(port: int) -> None:

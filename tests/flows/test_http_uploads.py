@@ -13,7 +13,7 @@ import pytest
 from httpx import AsyncClient, Response
 
 from adapters.files.objects import ObjectFiles, ObjectUploads
-from adapters.http.service import Intake, Service
+from adapters.http.service import Coming, Intake, Service
 from infra.clock import Clock
 from infra.roles.sweep import Sweep
 from infra.store import Store
@@ -400,11 +400,23 @@ async def test_bodies_under_way_count_too(api: Api) -> None:
         assert store(strict).under_way == {}
 
 
+async def test_creations_that_bring_bytes_are_asked_once_more(api: Api) -> None:
+    before = await api.service.queries.announced("other", api.service.now() - timedelta(days=1), None)
+    async with living(api.dsn, limited(before + 2 * len(DATA))) as strict:
+        client = strict.by("other")
+        headers = TUS | BYTES | {"Upload-Length": str(len(DATA))}
+        asked = (client.post("/v1/uploads", headers=headers, content=DATA[:1]) for _ in range(8))
+        answers = await asyncio.gather(*asked)
+        taken = [answer for answer in answers if answer.status_code == 201]
+        assert len(taken) <= 2, "Others were announced in the same moment."
+        assert {answer.json()["type"] for answer in answers if answer not in taken} == {"/problems/over-quota"}
+
+
 async def test_only_so_many_bring_bytes_at_once(api: Api) -> None:
     client = api.by("client")
     where = await begun(client)
     others = {api.service.new_id() for _ in range(store(api).most_at_once)}
-    store(api).under_way.update(dict.fromkeys(others, ("somebody", 0)))
+    store(api).under_way.update(dict.fromkeys(others, Coming("somebody", 0)))
     refused = await patched(client, where, 0, DATA)
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
     assert refused.headers["Retry-After"] == "1"

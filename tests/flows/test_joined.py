@@ -25,7 +25,8 @@ class Wire:
 
 
 def _joined(wire: Wire) -> Any:
-    return Joined(cast(asyncio.Transport, wire))
+    """The sender has said all that he had to say."""
+    return Joined(cast(asyncio.Transport, wire), lambda: False)
 
 
 async def test_head_and_body_are_one_write_and_later_parts_follow_at_once() -> None:

@@ -137,6 +137,34 @@ def demo() -> int:
 
 
 @app.command
+def drill(
+    *,
+    minutes: float = 10.0,
+    seed: int = 1,
+    faults: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    home: Path | None = None,
+    as_json: Json = False,
+) -> int:
+    """Prove the promise: start everything in a fresh directory, send work, strike it with faults, and check every
+    acceptance against its outcome. Exit code 1 where one of them is not kept.
+
+    Parameters
+    ----------
+    minutes
+        How long faults strike.
+    seed
+        The same seed makes the same schedule of faults.
+    faults
+        A pattern of names of faults, such as `kill:*`; may be repeated. Without one all of them strike.
+    home
+        A directory that is empty or does not exist; it is kept. Without one a temporary directory is taken.
+    """
+    from infra.drill.run import drill
+
+    return drill(minutes, seed, faults, home, as_json)
+
+
+@app.command
 def check(*, home: Home = None, as_json: Json = False) -> int:
     """Check the invariants of the promise, in Postgres and against NATS. Exit code 1 where one is broken, 75 where
     Postgres or NATS cannot be asked.

@@ -1,0 +1,101 @@
+"""The clients of the drill: each means something, sends it until the answer is definite, and goes on."""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from infra.clock import new_id
+from infra.drill import stories
+from infra.drill.intents import Answered, Heard, Intent, Intents
+from infra.drill.service import Service
+
+AGAIN_S = (0.05, 1.0)  # between two tries
+GIVES_UP = 0.05  # of those that ask for a probe, and send only once: whether it was taken they never know
+UNSURE = (409, 429, 503, 507)  # the same request is sent again
+
+
+@dataclass(slots=True)
+class Load:
+    """So many clients, each with one request at a time, `pause_s` apart."""
+
+    service: Service
+    intents: Intents
+    chance: random.Random
+    pause_s: float
+    statuses: Counter[int] = field(default_factory=Counter)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _item: str = ""
+
+    async def run(self, clients: int) -> None:
+        async with self.service.client("operator") as client:
+            self._item = (await self._definite(client, "item", "/v1/items", stories.LAMP)).id
+            async with asyncio.TaskGroup() as group:
+                for _ in range(clients):
+                    group.create_task(self._one(client))
+
+    async def _one(self, client: httpx.AsyncClient) -> None:
+        while not self.stopping.is_set():
+            await self._story(client)
+            await asyncio.sleep(self.pause_s * self.chance.uniform(0.5, 1.5))
+
+    async def _story(self, client: httpx.AsyncClient) -> None:
+        match self.chance.choices(("probe", "account", "order", "poison"), (70, 10, 15, 5))[0]:
+            case "probe":
+                await self._ask(client, "probe", "/v1/tasks", gives_up=self.chance.random() < GIVES_UP)
+            case "account":
+                await self._ask(client, "account", "/v1/accounts")
+            case "order":
+                await self._order(client)
+            case "poison":
+                await self._ask(client, "poison", "/v1/tasks")
+
+    async def _order(self, client: httpx.AsyncClient) -> None:
+        buyer = await self._ask(client, "account", "/v1/accounts")
+        lines = [{"item": self._item, "quantity": 1}]
+        made = await self._definite(client, "order", "/v1/orders", {"account": buyer.id, "lines": lines})
+        await self._definite(client, "confirm", f"/v1/orders/{made.id}/confirm", {})
+
+    async def _ask(self, client: httpx.AsyncClient, story: str, path: str, gives_up: bool = False) -> Heard:
+        number = self.intents.next()
+        match story:
+            case "probe":
+                body = stories.probe(number, self.chance)
+            case "account":
+                body = stories.account(number)
+            case _:
+                body = stories.poison(number, self.chance)
+        return await self._definite(client, story, path, body, gives_up, number)
+
+    async def _definite(
+        self, client: httpx.AsyncClient, story: str, path: str, body: Any, gives_up: bool = False, number: int = 0
+    ) -> Heard:
+        """Mean it, and send it until the answer is definite; only once, where the sender gives up."""
+        intent = Intent(number or self.intents.next(), story, str(new_id()), path, body, datetime.now(UTC))
+        await asyncio.to_thread(self.intents.mean, intent)
+        heard = await self._sent(client, intent)
+        while heard.answered is Answered.UNKNOWN and not gives_up:
+            await asyncio.sleep(self.chance.uniform(*AGAIN_S))
+            heard = await self._sent(client, intent)
+        self.intents.hear(heard)
+        return heard
+
+    async def _sent(self, client: httpx.AsyncClient, intent: Intent) -> Heard:
+        try:
+            answer = await client.post(intent.path, json=intent.body, headers={"Idempotency-Key": intent.key})
+        except httpx.HTTPError:
+            return Heard(intent.number, Answered.UNKNOWN)
+        status = answer.status_code
+        self.statuses[status] += 1
+        if status >= 500 or status in UNSURE:
+            return Heard(intent.number, Answered.UNKNOWN, status)
+        if status >= 400:
+            return Heard(intent.number, Answered.REFUSED, status)
+        told = answer.json()
+        tasks = told.get("tasks") or ([told["id"]] if intent.path == "/v1/tasks" else [])
+        return Heard(intent.number, Answered.OK, status, tuple(tasks), str(UUID(told["id"])))

@@ -1,0 +1,133 @@
+"""`postcommit drill`: the service under load and under faults, and then the verdict. It starts what it strikes."""
+
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.drill import watch
+from infra.drill.faults import FAULTS
+from infra.drill.intents import Intents, read
+from infra.drill.load import Load
+from infra.drill.schedule import Planned, schedule
+from infra.drill.service import NotStarted, Service, started
+from infra.drill.verdict import Evidence, Struck, Verdict, judge
+from infra.exits import DONE, FAILED, Failed, Misused, Refused
+
+CLIENTS, PAUSE_S = 12, 0.3
+SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
+QUIET_S = 240.0  # within which all must have ended, after the last fault
+LONGEST_S = 180.0  # of one fault
+MOST = 10  # offenders of one sort that are told to people
+
+
+def drill(minutes: float, seed: int, faults: Sequence[str], home: Path | None, as_json: bool) -> int:
+    """Drill, and tell the verdict; answers with the exit code. `faults` are patterns of their names; none: all.
+
+    Raises Misused where no fault has such a name, Refused where the directory is in use, Failed where it did not start.
+    """
+    kinds = _named(faults)
+    if home is not None and home.exists() and any(home.iterdir()):
+        raise Refused(f"The drill begins in a directory of its own, and {home} is not empty.")
+    with tempfile.TemporaryDirectory(prefix="postcommit-drill-") as folder:
+        (home or Path(folder)).mkdir(parents=True, exist_ok=True)
+        try:
+            verdict = asyncio.run(_drilled(home or Path(folder), minutes * 60, seed, kinds))
+        except NotStarted as error:
+            raise Failed(f"The service under the drill did not start: {error}") from error
+    shown = {"good": verdict.good, "seed": seed, "minutes": minutes, **asdict(verdict)}
+    print(json.dumps(shown, indent=2) if as_json else told(verdict))
+    return DONE if verdict.good else FAILED
+
+
+def _named(patterns: Sequence[str]) -> list[str]:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in FAULTS):
+            raise Misused(f"No fault is named {pattern!r}. There are: {', '.join(sorted(FAULTS))}.")
+    return [name for name in sorted(FAULTS) if not patterns or any(fnmatchcase(name, one) for one in patterns)]
+
+
+async def _drilled(home: Path, seconds: float, seed: int, kinds: Sequence[str]) -> Verdict:
+    planned = schedule(seed, seconds, {name: FAULTS[name].lasts_s for name in kinds})
+    _say(f"Seed {seed}: {len(planned)} faults of {len(kinds)} kinds, in {home}")
+    seen: dict[int, str] = {}
+    intents = Intents(home / "intents.jsonl")
+    async with started(home / "service", SETTINGS) as service:
+        load = Load(service, intents, random.Random(seed), PAUSE_S)
+        loading = asyncio.create_task(load.run(CLIENTS))
+        auditing = asyncio.create_task(watch.audit(service, seen))
+        struck = await _strike(service, planned, seed, home / "faults.jsonl", time.monotonic() + seconds)
+        load.stopping.set()
+        await loading
+        await _quiet(service)
+        auditing.cancel()
+        meant, heard = read(home / "intents.jsonl")
+        return judge(
+            Evidence(
+                intents=meant,
+                heard=heard,
+                lines=await watch.replay(service),
+                arrivals=watch.arrivals(service.home),
+                struck=struck,
+                statuses=load.statuses,
+                seen_live=seen,
+                broken=await watch.broken(service),
+            )
+        )
+
+
+async def _strike(service: Service, planned: Sequence[Planned], seed: int, log: Path, until: float) -> list[Struck]:
+    """One fault after the other, each told with its begin and its end."""
+    struck = []
+    with log.open("w") as file:
+        for one in planned:
+            await asyncio.sleep(one.after_s)
+            if time.monotonic() > until:
+                break
+            fault, began = FAULTS[one.kind], datetime.now(UTC)
+            _say(f"{began:%H:%M:%S} {one.number:>4} {one.kind} {one.lasts_s:.1f} s")
+            async with asyncio.timeout(LONGEST_S):
+                await fault.strike(service, one.lasts_s, random.Random(f"{seed} {one.number}"))
+            struck.append(Struck(one.kind, began, datetime.now(UTC), fault.touches))
+            file.write(json.dumps(asdict(one) | {"began": began, "ended": struck[-1].ended}, default=str) + "\n")
+            file.flush()
+    return struck
+
+
+async def _quiet(service: Service) -> None:
+    """Until nothing is open and every fact is numbered, or time is over: then the verdict tells what is left."""
+    deadline = time.monotonic() + QUIET_S
+    async with service.client("operator") as client:
+        while time.monotonic() < deadline:
+            try:
+                balance: dict[str, Any] = (await client.get("/v1/balance")).raise_for_status().json()
+                async with service.postgres() as connection:
+                    unnumbered = await connection.fetchval("SELECT count(*) FROM postcommit.outbox")
+                ready = (await client.get("/readyz")).json()["status"] == "ok"
+                if balance["open"] == 0 and balance["difference"] == 0 and unnumbered == 0 and ready:
+                    return
+            except (httpx.HTTPError, OSError):  # it is asked again
+                pass
+            await asyncio.sleep(0.5)
+
+
+def told(verdict: Verdict) -> str:
+    """The verdict as a table."""
+    lines = [f"{len(found):>6}  {name}" for name, found in verdict.wrong.items()]
+    lines += [f"        {name}: {one}" for name, found in verdict.wrong.items() for one in found[:MOST]]
+    lines += ["", *(f"{name:<22} {value}" for name, value in verdict.figures.items())]
+    return "\n".join([*lines, "", "The verdict: " + ("nothing is wrong." if verdict.good else "NOT GOOD.")])
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

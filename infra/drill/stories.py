@@ -1,0 +1,78 @@
+"""What the load asks for, and what is to come of it: known before anything is sent."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CHAIN = ("email_order_confirmation", "warehouse_notify", "analytics_record")
+PRICE_CENTS = 100
+LAMP = {"name": "Lamp", "price_cents": PRICE_CENTS, "currency": "EUR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The one outcome of a task: its end, and what of its result is known."""
+
+    kind: str
+    end: str = "completed"
+    result: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+
+def probe(number: int, chance: random.Random) -> dict[str, Any]:
+    """One of several lives: at once, slow, after failures, refused, or of bytes that are none of a probe's."""
+    request: dict[str, Any] = {"payload": {"drill": number}}
+    match chance.choices(("plain", "slow", "fails", "refused"), (70, 15, 10, 5))[0]:
+        case "slow":
+            request["work_s"] = round(chance.uniform(0.5, 4.0), 2)
+        case "fails":
+            request["fail_first"] = chance.choice((1, 2))
+        case "refused":
+            request["refuse"] = True
+    return {"kind": "probe", "request": request}
+
+
+def of_probe(body: Mapping[str, Any]) -> Expected:
+    request = body["request"]
+    if request.get("refuse"):
+        return Expected("probe", "failed")
+    least = request.get("fail_first", 0) + 1
+
+    def right(result: Mapping[str, Any]) -> bool:
+        return bool(result["payload"] == request["payload"] and result["attempt"] >= least)
+
+    return Expected("probe", result=right)
+
+
+def account(number: int) -> dict[str, Any]:
+    return {"email": f"drill-{number}@example.com", "name": f"Drill {number}"}
+
+
+def expected(story: str, body: Any) -> tuple[Expected, ...]:
+    """Of the tasks that the answer to such a request names, in their order."""
+    match story:
+        case "probe":
+            return (of_probe(body),)
+        case "account":
+            return (Expected("email_welcome", result=lambda result: bool(result["message_id"])),)
+        case "confirm":
+            return (
+                Expected(CHAIN[0], result=lambda result: bool(result["message_id"])),
+                Expected(CHAIN[1], result=lambda result: result["status"] == 204),
+                Expected(CHAIN[2], result=lambda result: result["total_cents"] == PRICE_CENTS),
+            )
+        case "poison" | "item" | "order":
+            return ()
+    raise AssertionError(f"Nobody tells the story {story}.")
+
+
+def poison(number: int, chance: random.Random) -> dict[str, Any]:
+    """What must be refused with a 4xx."""
+    return chance.choice(
+        [
+            {"kind": "probe", "request": {"work_s": -1, "payload": number}},
+            {"kind": "no.such.kind", "request": {}},
+            {"kind": "probe", "request": {"payload": "\u0000" * 3, "no_such": number}},
+            {"kind": "probe", "request": {"fail_first": "many"}},
+        ]
+    )

@@ -7,7 +7,7 @@ MINUTES ?= 30
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
+.PHONY: help demo drill matrix test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ demo: $(READY) ## the whole story on embedded servers; ends by itself
 
 drill: $(READY) ## the promise under load and faults, for MINUTES=10 and SEED=1
 	@$(BIN)/postcommit drill --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+matrix: $(READY) ## a crash at every named point, with every kind of work
+	@$(BIN)/python -m infra.drill.matrix
 
 test: $(READY) lint types imports ## everything that is checked before a change lands
 	@$(BIN)/pytest -m "not long" -n 3

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils.compat
@@ -18,6 +18,11 @@ def new_id() -> UUID:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def moved(offset_s: float) -> "Clock":
+    """A clock that is wrong by so many seconds; what it measures is right."""
+    return Clock(now=lambda: _now() + timedelta(seconds=offset_s)) if offset_s else Clock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ RANGES: Mapping[str, tuple[float, float]] = {  # least and most
     "heartbeat_s": (0.5, 43_200),
     "unheard_s": (0.5, 100),
     "grace_s": (0, 3_600),
+    "clock_offset_s": (-86_400, 86_400),
     "upload_most_bytes": (0, 10**15),
     "upload_most_bytes_a_day": (0, 10**18),
     "upload_most_at_once": (1, 10**5),
@@ -101,6 +102,7 @@ class Settings:
     heartbeat_s: float = 3.0  # at most half of lease_s
     unheard_s: float = 5.0  # how long a queued task may go unheard before its bell rings again
     grace_s: float = 10.0  # what running tasks get after SIGTERM
+    clock_offset_s: float = 0.0  # by how much a worker's clock is wrong: for drills only
     pool: int = 8  # connections to Postgres of one process
     backlog: int = 10_000  # appends that may wait in one API process before it answers 503
     refill: int = 100_000  # positions that a re-created stream is filled with again, at most

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from errno import EMLINK, EPERM, EXDEV
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from domain.file import NO_ROOM, File, Full
+from domain.file import NO_ROOM, Away, File, Full
 
 PIECE = 1024 * 1024  # bytes that are written or read at once
 T = TypeVar("T")
@@ -31,18 +32,18 @@ class LocalFiles:
 
     async def size(self, sha256: str) -> int | None:
         try:
-            return (await asyncio.to_thread(named_in(self.folder, sha256).stat)).st_size
+            return (await in_thread(named_in(self.folder, sha256).stat)).st_size
         except FileNotFoundError:
             return None
 
     async def read(self, sha256: str, begin: int, end: int) -> AsyncIterator[bytes]:
-        with await asyncio.to_thread(named_in(self.folder, sha256).open, "rb") as file:
-            while begin < end and (piece := await asyncio.to_thread(_at, file.fileno(), begin, end)):
+        with await in_thread(lambda: named_in(self.folder, sha256).open("rb")) as file:
+            while begin < end and (piece := await in_thread(partial(_at, file.fileno(), begin, end))):
                 yield piece
                 begin += len(piece)
 
     async def remove(self, sha256: str) -> None:
-        await asyncio.to_thread(self._remove, named_in(self.folder, sha256))
+        await in_thread(lambda: self._remove(named_in(self.folder, sha256)))
 
     async def put(self, made: Sequence[tuple[str, File]]) -> None:
         await in_thread(lambda: self._put([(Path(path), file) for path, file in made]))
@@ -143,10 +144,12 @@ def sync(folder: Path) -> None:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """In a thread. Raises Full where there is no room."""
+    """What it gives. Raises Full where there is no room, Away where the disk itself fails."""
     try:
         return await asyncio.to_thread(work)
+    except (FileNotFoundError, FileExistsError):
+        raise
     except OSError as error:
         if error.errno in NO_ROOM:
             raise Full from error
-        raise
+        raise Away(f"The store of files does not answer: {error.strerror}.") from error

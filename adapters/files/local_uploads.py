@@ -39,7 +39,7 @@ class LocalUploads:
         await in_thread(lambda: self._begin(id))
 
     async def arrived(self, id: UUID) -> Part | None:
-        return await asyncio.to_thread(self._arrived, id)
+        return await in_thread(lambda: self._arrived(id))
 
     async def write(self, id: UUID, offset: int, chunks: AsyncIterator[bytes], checksum: Checksum | None) -> int:
         writer = await in_thread(lambda: _Writer.begin(self, id, offset, checksum))
@@ -63,10 +63,10 @@ class LocalUploads:
         await in_thread(lambda: self._keep(id, file))
 
     async def drop(self, id: UUID) -> None:
-        await asyncio.to_thread(self._drop, id)
+        await in_thread(lambda: self._drop(id))
 
     async def lying(self) -> AsyncIterator[tuple[UUID, Part]]:
-        for name in await asyncio.to_thread(os.listdir, self.folder / "uploads"):
+        for name in await in_thread(lambda: [path.name for path in (self.folder / "uploads").iterdir()]):
             with suppress(ValueError):  # what is held belongs to an upload that is told of
                 id = UUID(name)
                 if (part := await self.arrived(id)) is not None:

@@ -21,7 +21,7 @@ from adapters.nats.names import STREAM, durable
 from infra.app import QUEUES
 from infra.asking import unheard
 from infra.drill.proxy import Proxy, Trouble
-from infra.drill.service import PATHS, ROLES, Service
+from infra.drill.service import CLOCK, PATHS, ROLES, Service, within
 
 Strike = Callable[[Service, float, Random], Awaitable[None]]
 """Strikes the service for so many seconds, by chance; returns when the fault is over."""
@@ -187,6 +187,41 @@ async def idle_connections(service: Service, lasts_s: float, chance: Random) -> 
             one.terminate()
 
 
+async def clock_moved(service: Service, lasts_s: float, chance: Random) -> None:
+    """One worker has a clock that is an hour ahead, or behind."""
+    file = service.home / CLOCK
+    file.write_text(str(chance.choice((-3_600, 3_600))))
+    await signalled(service, 0.0, chance, name="worker", number=signal.SIGTERM)
+    file.unlink()
+    moved = max(service.pids("worker"))
+    await asyncio.sleep(lasts_s)
+    with suppress(ProcessLookupError):
+        os.kill(moved, signal.SIGTERM)
+    await _back(service, "worker", moved)
+
+
+async def power_cut(service: Service, lasts_s: float, chance: Random) -> None:
+    """What was not synced is lost, and everything that ran: Postgres, NATS, all roles, the far sides."""
+    disk = service.disk
+    assert disk is not None, "It is one of those that need a disk."
+    await asyncio.to_thread(disk.cut_the_power)
+    service.process.kill()
+    await service.process.wait()
+    await within(disk.kill, "all that worked there to end")
+    await within(disk.unplugged, "the disk to be unplugged")
+    await asyncio.to_thread(disk.plug_in)
+    await service.start()
+
+
+async def disk_full(service: Service, lasts_s: float, chance: Random) -> None:
+    """No room for anybody: Postgres, NATS, the store, the far sides."""
+    disk = service.disk
+    assert disk is not None, "It is one of those that need a disk."
+    await asyncio.to_thread(disk.fill)
+    await asyncio.sleep(lasts_s)
+    await asyncio.to_thread(disk.free)
+
+
 async def statement_held(service: Service, lasts_s: float, chance: Random, *, statement: str) -> None:
     """A transaction stays open after this statement."""
     async with service.postgres() as connection:
@@ -261,4 +296,15 @@ def _of_postgres() -> dict[str, Fault]:
     }
 
 
-FAULTS: dict[str, Fault] = {**_of_processes(), **_of_paths(), **_of_nats(), **_of_postgres()}
+FAULTS: dict[str, Fault] = {
+    **_of_processes(),
+    **_of_paths(),
+    **_of_nats(),
+    **_of_postgres(),
+    "clock-moved:worker": Fault(clock_moved, (4.0, 12.0), BOTH),
+}
+ON_A_DISK: dict[str, Fault] = {
+    "power-cut:all": Fault(power_cut, touches=BOTH),
+    "disk-full:all": Fault(disk_full, (2.0, 10.0), BOTH),
+}
+"""Where the home lies on a disk of its own."""

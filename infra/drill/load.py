@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,11 @@ from infra.clock import new_id
 from infra.drill import stories
 from infra.drill.intents import Answered, Heard, Intent, Intents
 from infra.drill.service import Service
+from infra.drill.stories import THINGS
 
 AGAIN_S = (0.05, 1.0)  # between two tries
+SHARES = {"probe": 68.0, "account": 9.0, "order": 14.0, "poison": 4.0, "image": 4.0, "report": 0.5, "video": 0.5}
+PATIENCE_S = 10.0  # for an answer
 GIVES_UP = 0.05  # of those that ask for a probe, and send only once: whether it was taken they never know
 UNSURE = (409, 429, 503, 507)  # the same request is sent again
 
@@ -28,9 +31,11 @@ class Load:
     intents: Intents
     chance: random.Random
     pause_s: float
+    clip: bytes  # a film
     statuses: Counter[int] = field(default_factory=Counter)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _item: str = ""
+    _begun: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
 
     async def run(self, clients: int) -> None:
         async with self.service.client("operator") as client:
@@ -45,7 +50,7 @@ class Load:
             await asyncio.sleep(self.pause_s * self.chance.uniform(0.5, 1.5))
 
     async def _story(self, client: httpx.AsyncClient) -> None:
-        match self.chance.choices(("probe", "account", "order", "poison"), (70, 10, 15, 5))[0]:
+        match self.chance.choices(tuple(SHARES), tuple(SHARES.values()))[0]:
             case "probe":
                 await self._ask(client, "probe", "/v1/tasks", gives_up=self.chance.random() < GIVES_UP)
             case "account":
@@ -54,6 +59,12 @@ class Load:
                 await self._order(client)
             case "poison":
                 await self._ask(client, "poison", "/v1/tasks")
+            case "report":
+                period = {"begin": self._begun.isoformat(), "end": (self._begun + timedelta(seconds=1)).isoformat()}
+                await self._definite(client, "report", "/v1/reports", period)
+            case story:
+                number = self.intents.next()
+                await self._definite(client, story, THINGS[story], {story: number}, number=number)
 
     async def _order(self, client: httpx.AsyncClient) -> None:
         buyer = await self._ask(client, "account", "/v1/accounts")
@@ -85,9 +96,20 @@ class Load:
         self.intents.hear(heard)
         return heard
 
+    def _body(self, intent: Intent) -> dict[str, Any]:
+        match intent.story:
+            case "image":
+                return {"content": stories.image(intent.body["image"])}
+            case "video":
+                return {"content": stories.video(intent.body["video"], self.clip)}
+            case _:
+                return {"json": intent.body}
+
     async def _sent(self, client: httpx.AsyncClient, intent: Intent) -> Heard:
         try:
-            answer = await client.post(intent.path, json=intent.body, headers={"Idempotency-Key": intent.key})
+            answer = await client.post(
+                intent.path, **self._body(intent), headers={"Idempotency-Key": intent.key}, timeout=PATIENCE_S
+            )
         except httpx.HTTPError:
             return Heard(intent.number, Answered.UNKNOWN)
         status = answer.status_code

@@ -6,7 +6,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -16,18 +17,22 @@ from typing import Any
 import httpx
 
 from infra.drill import watch
-from infra.drill.faults import FAULTS
+from infra.drill.disk import Absent, Disk, plugged
+from infra.drill.faults import FAULTS, ON_A_DISK
 from infra.drill.intents import Intents, read
 from infra.drill.load import Load
 from infra.drill.schedule import Planned, schedule
 from infra.drill.service import NotStarted, Service, started
+from infra.drill.stories import clip
 from infra.drill.verdict import Evidence, Struck, Verdict, judge
 from infra.exits import DONE, FAILED, Failed, Misused, Refused
 
 CLIENTS, PAUSE_S = 12, 0.3
 SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
+SETTINGS |= {"POSTCOMMIT_VIDEO_SIDES": "144", "POSTCOMMIT_IMAGE_SIDES": "64,128"}
 QUIET_S = 240.0  # within which all must have ended, after the last fault
 LONGEST_S = 180.0  # of one fault
+DISK_BYTES = 8 * 1024**3  # of which the file takes what is used
 MOST = 10  # offenders of one sort that are told to people
 
 
@@ -36,13 +41,17 @@ def drill(minutes: float, seed: int, faults: Sequence[str], home: Path | None, a
 
     Raises Misused where no fault has such a name, Refused where the directory is in use, Failed where it did not start.
     """
-    kinds = _named(faults)
+    every = FAULTS | ON_A_DISK
+    kinds = _named(faults, every)
     if home is not None and home.exists() and any(home.iterdir()):
         raise Refused(f"The drill begins in a directory of its own, and {home} is not empty.")
     with tempfile.TemporaryDirectory(prefix="postcommit-drill-") as folder:
-        (home or Path(folder)).mkdir(parents=True, exist_ok=True)
+        place = home or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
         try:
-            verdict = asyncio.run(_drilled(home or Path(folder), minutes * 60, seed, kinds))
+            with _disk(place, kinds) as disk:
+                kinds = [name for name in kinds if disk is not None or name not in ON_A_DISK]
+                verdict = asyncio.run(_drilled(place, disk, minutes * 60, seed, kinds))
         except NotStarted as error:
             raise Failed(f"The service under the drill did not start: {error}") from error
     shown = {"good": verdict.good, "seed": seed, "minutes": minutes, **asdict(verdict)}
@@ -50,20 +59,34 @@ def drill(minutes: float, seed: int, faults: Sequence[str], home: Path | None, a
     return DONE if verdict.good else FAILED
 
 
-def _named(patterns: Sequence[str]) -> list[str]:
+def _named(patterns: Sequence[str], every: Iterable[str]) -> list[str]:
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in FAULTS):
-            raise Misused(f"No fault is named {pattern!r}. There are: {', '.join(sorted(FAULTS))}.")
-    return [name for name in sorted(FAULTS) if not patterns or any(fnmatchcase(name, one) for one in patterns)]
+        if not any(fnmatchcase(name, pattern) for name in every):
+            raise Misused(f"No fault is named {pattern!r}. There are: {', '.join(sorted(every))}.")
+    return [name for name in sorted(every) if not patterns or any(fnmatchcase(name, one) for one in patterns)]
 
 
-async def _drilled(home: Path, seconds: float, seed: int, kinds: Sequence[str]) -> Verdict:
-    planned = schedule(seed, seconds, {name: FAULTS[name].lasts_s for name in kinds})
+@contextmanager
+def _disk(place: Path, kinds: Sequence[str]) -> Iterator[Disk | None]:
+    """A disk of its own, where a fault needs one and there can be one."""
+    needing = [name for name in kinds if name in ON_A_DISK]
+    with ExitStack() as plugging:
+        try:
+            disk = plugging.enter_context(plugged(place, DISK_BYTES)) if needing else None
+        except Absent as error:
+            _say(f"SKIPPED: {', '.join(needing)}: {error}.")
+            disk = None
+        yield disk
+
+
+async def _drilled(home: Path, disk: Disk | None, seconds: float, seed: int, kinds: Sequence[str]) -> Verdict:
+    every = FAULTS | ON_A_DISK
+    planned = schedule(seed, seconds, {name: every[name].lasts_s for name in kinds})
     _say(f"Seed {seed}: {len(planned)} faults of {len(kinds)} kinds, in {home}")
     seen: dict[int, str] = {}
     intents = Intents(home / "intents.jsonl")
-    async with started(home / "service", SETTINGS) as service:
-        load = Load(service, intents, random.Random(seed), PAUSE_S)
+    async with started((disk.path if disk else home) / "service", SETTINGS, disk) as service:
+        load = Load(service, intents, random.Random(seed), PAUSE_S, await asyncio.to_thread(clip, home / "clip.mp4"))
         loading = asyncio.create_task(load.run(CLIENTS))
         auditing = asyncio.create_task(watch.audit(service, seen))
         struck = await _strike(service, planned, seed, home / "faults.jsonl", time.monotonic() + seconds)
@@ -81,6 +104,7 @@ async def _drilled(home: Path, seconds: float, seed: int, kinds: Sequence[str]) 
                 struck=struck,
                 statuses=load.statuses,
                 seen_live=seen,
+                things=await watch.things(service, meant, heard),
                 broken=await watch.broken(service),
             )
         )
@@ -94,7 +118,7 @@ async def _strike(service: Service, planned: Sequence[Planned], seed: int, log: 
             await asyncio.sleep(one.after_s)
             if time.monotonic() > until:
                 break
-            fault, began = FAULTS[one.kind], datetime.now(UTC)
+            fault, began = (FAULTS | ON_A_DISK)[one.kind], datetime.now(UTC)
             _say(f"{began:%H:%M:%S} {one.number:>4} {one.kind} {one.lasts_s:.1f} s")
             async with asyncio.timeout(LONGEST_S):
                 await fault.strike(service, one.lasts_s, random.Random(f"{seed} {one.number}"))

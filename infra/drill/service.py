@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 import msgspec
 
+from infra.drill.disk import Disk
 from infra.drill.proxy import HOST, Proxy
 from infra.embedded.home import Home, occupied
 from infra.roles.up import Role, roles_of, up
@@ -25,6 +26,9 @@ from infra.roles.up import Role, roles_of, up
 PATHS = {"postgres": "postgres", "nats": "nats", "smtp": "mail", "webhook": "notices"}  # a path -> the port it leads to
 ROLES = ("api", "relay", "worker", "reader")
 READY = "postcommit is ready"
+CRASHING = "POSTCOMMIT_TEST_CRASHING"  # roles die at crash points
+CLOCK = "clock"  # a file in the home: by how many seconds the clocks of workers that start now are moved
+MOVED = 'POSTCOMMIT_CLOCK_OFFSET_S="$(cat "$0" 2>/dev/null || echo 0)" exec "$@"'
 START_S, STOP_S = 120.0, 60.0
 BACK_S = 60.0  # within which the supervisor has started again what was killed
 T = TypeVar("T")
@@ -40,9 +44,39 @@ class Ended(Exception):
 
 @dataclass(slots=True)
 class Service:
+    """Its addresses, keys and data outlive a restart."""
+
     home: Path
-    process: asyncio.subprocess.Process
+    environ: Mapping[str, str]
     proxies: Mapping[str, Proxy]
+    disk: Disk | None  # on which the home lies, where it has one of its own
+    process: asyncio.subprocess.Process = field(init=False)
+
+    async def start(self) -> None:
+        """Start it, and wait until it is ready. Raises NotStarted."""
+        listening = json.dumps({path: proxy.port for path, proxy in self.proxies.items()})
+        with (self.home / "logs/up.log").open("ab") as talk:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "infra.drill.service", str(self.home), listening),
+                env=os.environ | dict(self.environ),
+                stdout=subprocess.PIPE,
+                stderr=talk,
+            )
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_S):
+            line = (await self.process.stdout.readline()).decode()
+        if not line.startswith(READY):
+            raise NotStarted((self.home / "logs/up.log").read_text()[-2_000:] or line)
+
+    async def stop(self) -> None:
+        if self.process.returncode is None:
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
 
     @property
     def run(self) -> dict[str, Any]:
@@ -72,58 +106,40 @@ class Service:
 
     async def until(self, holds: Callable[[], T], what: str) -> T:
         """What `holds` answers, once it is true. Raises Ended where the supervisor has ended, or time is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + BACK_S
-        while not (found := holds()):
+
+        def told() -> T:
             if self.process.returncode is not None:
                 raise Ended(f"The service has ended with code {self.process.returncode}.")
-            if loop.time() > deadline:
-                raise Ended(f"Waited {BACK_S:.0f} s for {what}.")
-            await asyncio.sleep(0.05)
-        return found
+            return holds()
+
+        return await within(told, what)
+
+
+async def within(holds: Callable[[], T], what: str, patience_s: float = BACK_S) -> T:
+    """What `holds` answers, once it is true; it is asked in a thread. Raises Ended where that takes too long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while not (found := await asyncio.to_thread(holds)):
+        if loop.time() > deadline:
+            raise Ended(f"Waited {patience_s:.0f} s for {what}.")
+        await asyncio.sleep(0.05)
+    return found
 
 
 @asynccontextmanager
-async def started(home: Path, environ: Mapping[str, str]) -> AsyncIterator[Service]:
+async def started(home: Path, environ: Mapping[str, str], disk: Disk | None = None) -> AsyncIterator[Service]:
     """The service on a fresh directory, for as long as the block runs. Raises NotStarted."""
     with occupied(home) as made:
         ports = dict(made.ports)
-    proxies = {path: Proxy(path, ports[to]) for path, to in PATHS.items()}
+    service = Service(home, environ, {path: Proxy(path, ports[to]) for path, to in PATHS.items()}, disk)
     async with AsyncExitStack() as open:
-        for proxy in proxies.values():
+        for proxy in service.proxies.values():
             await open.enter_async_context(proxy.open())
-        listening = json.dumps({path: proxy.port for path, proxy in proxies.items()})
-        with (home / "logs/up.log").open("ab") as talk:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "infra.drill.service", str(home), listening),
-                env=os.environ | dict(environ),
-                stdout=subprocess.PIPE,
-                stderr=talk,
-            )
         try:
-            await _ready(process, home)
-            yield Service(home, process, proxies)
+            await service.start()
+            yield service
         finally:
-            await _ended(process)
-
-
-async def _ready(process: asyncio.subprocess.Process, home: Path) -> None:
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        line = (await process.stdout.readline()).decode()
-    if not line.startswith(READY):
-        raise NotStarted((home / "logs/up.log").read_text()[-2_000:] or line)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+            await service.stop()
 
 
 def proxied(home: Home, ports: Mapping[str, int]) -> list[Role]:
@@ -137,7 +153,12 @@ def proxied(home: Home, ports: Mapping[str, int]) -> list[Role]:
         }
         if role.name in home.secrets["nats"]:
             own["POSTCOMMIT_NATS"] = _at(home.nats(role.name), ports["nats"])
-        found.append(Role(role.name, role.argv, own, role.count))
+        argv = role.argv
+        if CRASHING in os.environ:
+            argv = (sys.executable, "-m", "infra.drill.crashing", str(home.path / "crash"), role.name)
+        elif role.name == "worker":
+            argv = ("/bin/sh", "-c", MOVED, str(home.path / CLOCK), *argv)
+        found.append(Role(role.name, argv, own, role.count))
     return found
 
 

@@ -1,13 +1,24 @@
 """What the load asks for, and what is to come of it: known before anything is sent."""
 
 import random
+import struct
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+
+import imageio_ffmpeg
+from PIL import Image
 
 CHAIN = ("email_order_confirmation", "warehouse_notify", "analytics_record")
 PRICE_CENTS = 100
 LAMP = {"name": "Lamp", "price_cents": PRICE_CENTS, "currency": "EUR"}
+
+
+THINGS = {"image": "/v1/images", "video": "/v1/videos", "report": "/v1/reports"}  # what must be complete at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +72,38 @@ def expected(story: str, body: Any) -> tuple[Expected, ...]:
                 Expected(CHAIN[1], result=lambda result: result["status"] == 204),
                 Expected(CHAIN[2], result=lambda result: result["total_cents"] == PRICE_CENTS),
             )
+        case "image":
+            named = sha256(image(body["image"])).hexdigest()
+            return (Expected("image_sizes", result=lambda result: bool(result["source"] == named)),)
+        case "video":
+            return (Expected("video_probe"),)
+        case "report":
+            return (Expected("report_plan"),)
         case "poison" | "item" | "order":
             return ()
     raise AssertionError(f"Nobody tells the story {story}.")
+
+
+def image(number: int) -> bytes:
+    """One of its own for each number."""
+    held = BytesIO()
+    Image.new("RGB", (200, 120), (number % 256, number // 256 % 256, number // 65_536 % 256)).save(held, "PNG")
+    return held.getvalue()
+
+
+def video(number: int, clip: bytes) -> bytes:
+    """The same film in other bytes: behind it an empty box (ISO 14496-12) with the number."""
+    return clip + struct.pack(">I4sQ", 16, b"free", number)
+
+
+def clip(path: Path) -> bytes:
+    """Two seconds of colours that move, and a tone."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=256x144:rate=25")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000")
+    coded = ("-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac")
+    argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", *picture, *sound, *coded, str(path)]
+    subprocess.run(argv, check=True)
+    return path.read_bytes()
 
 
 def poison(number: int, chance: random.Random) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The verdict: what was meant, against what the log and the far sides tell. Pure, so that it can be tested itself."""
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.stories import Expected, expected
@@ -61,7 +63,7 @@ class Life:
 
     @property
     def ended(self) -> datetime | None:
-        return self.ends[0].at if self.ends else None
+        return _written(self.ends[0].id) if self.ends else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Evidence:
     struck: Sequence[Struck]
     statuses: Mapping[int, int]  # HTTP status -> answers
     seen_live: Mapping[int, str]  # position -> id, as a reader saw it meanwhile
+    things: Mapping[str, str]  # id of an image, a video, a report -> what it is and its status, at the end
     broken: Sequence[str]  # invariants that do not hold
 
 
@@ -94,12 +97,13 @@ def judge(evidence: Evidence) -> Verdict:
     """Every list of the verdict must be empty."""
     lives = lives_of(evidence.lines)
     wanted = _wanted(evidence)
-    known = set(wanted) | _of_unknown(evidence, lives)
+    known = set(wanted) | _of_unknown(evidence, lives) | set(_caused(evidence, lives))
     explained, unexplained = duplicates(evidence.arrivals, evidence.struck)
     wrong = {
         "lost": [f"{id}: {one.kind}, accepted and not in the log" for id, one in wanted.items() if id not in lives],
         "stuck": [f"{life.id}: {life.kind}" for life in lives.values() if not life.ends],
         "wrong_result": list(_wrong_results(wanted, lives)),
+        "thing_incomplete": [f"{id}: {told}" for id, told in evidence.things.items() if not told.endswith(" complete")],
         "second_visible_result": [f"{life.id}: {len(life.ends)} ends" for life in lives.values() if len(life.ends) > 1],
         "phantom_task": [
             f"{life.id}: {life.kind}, nobody asked for it" for id, life in lives.items() if id not in known
@@ -127,10 +131,10 @@ def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
             continue
         life = found.setdefault(id, Life(id))
         name = line.name.partition(".")[2]
-        life.moved.append(line.at)
+        life.moved.append(_written(line.id))
         if life.began is None and name in FIRST:
             asked = line.data.get("asked") or {}
-            life.began, life.kind, life.request = line.at, asked.get("kind", ""), asked.get("request", {})
+            life.began, life.kind, life.request = life.moved[0], asked.get("kind", ""), asked.get("request", {})
         if name in ENDS:
             life.ends.append(line)
     return found
@@ -169,6 +173,11 @@ def recoveries(lives: Iterable[Life], struck: Sequence[Struck]) -> list[float]:
     return found
 
 
+def _written(id: str) -> datetime:
+    """When a fact was written: its id says so (UUIDv7, RFC 9562 5.7) also where a worker's clock is moved."""
+    return datetime.fromtimestamp((UUID(id).int >> 80) / 1_000, UTC)
+
+
 def _wanted(evidence: Evidence) -> dict[str, Expected]:
     """What was accepted: tasks, and what is to come of each."""
     found = dict[str, Expected]()
@@ -185,6 +194,16 @@ def _of_unknown(evidence: Evidence, lives: Mapping[str, Life]) -> set[str]:
     """Tasks of probes of which nobody heard."""
     numbers = set(_numbers(evidence, "probe", Answered.UNKNOWN))
     return {id for id, life in lives.items() if life.kind == "probe" and _number(life) in numbers}
+
+
+def _caused(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:
+    """Tasks that follow from a thing which was accepted: each of them once."""
+    seen = set()
+    for id, life in lives.items():
+        request = json.dumps(life.request, sort_keys=True, default=str)
+        if (life.kind, request) not in seen and any(str(one) in evidence.things for one in life.request.values()):
+            seen.add((life.kind, request))
+            yield id
 
 
 def _twice(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:

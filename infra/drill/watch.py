@@ -4,7 +4,7 @@ import asyncio
 import email
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import httpx
 
 from adapters.postgres.database import Database
 from infra.check.run import check
+from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.service import Service
+from infra.drill.stories import THINGS
 from infra.drill.verdict import Arrival, Line
 from infra.store import files_at
 
@@ -72,6 +74,18 @@ def _arrival(sort: str, name: str, path: Path) -> Arrival:
     found = NAMED.search(name)
     at = datetime.strptime(path.name.partition("Z")[0], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
     return Arrival(sort, name, found[0] if found else "", at)
+
+
+async def things(service: Service, meant: Sequence[Intent], heard: Mapping[int, Heard]) -> dict[str, str]:
+    """The status of every image, video and report that was accepted."""
+    found = {}
+    async with service.client("operator", 60) as client:
+        for intent in meant:
+            answer = heard.get(intent.number)
+            if intent.story in THINGS and answer is not None and answer.answered is Answered.OK:
+                told = (await client.get(f"{THINGS[intent.story]}/{answer.id}")).raise_for_status().json()
+                found[answer.id] = f"{intent.story} {told['status']}"
+    return found
 
 
 async def broken(service: Service) -> list[str]:

@@ -16,7 +16,7 @@ from adapters.postgres.tasks import PostgresTasks
 from domain.transcoding import QUEUE as MEDIA
 from infra import metrics
 from infra.app import QUEUES, workers
-from infra.clock import Clock
+from infra.clock import moved
 from infra.exits import Refused
 from infra.loops import together
 from infra.roles.crew import Crew
@@ -51,7 +51,7 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
             PostgresTasks(database),
             PostgresTasks(beats),
             {kind: one for kind, one in known.items() if one.kind.queue in queues},
-            Clock(),
+            moved(settings.clock_offset_s),
             TRANSIENT,
             UNSTORABLE,
             lease_s=settings.lease_s,

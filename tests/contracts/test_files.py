@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -205,6 +206,18 @@ async def test_a_store_that_is_away_says_so() -> None:
         await ObjectFiles(nowhere).size("0" * 64)
     with pytest.raises(Away):
         await ObjectFiles(nowhere).add([(File(sha256="0" * 64, size_bytes=1), b"x")] * 20)
+
+
+async def test_a_folder_that_fails_is_away(tmp_path: Path) -> None:
+    """Here something else lies in its place, as a disk that is gone answers with errors of its own."""
+    uploads, files = LocalUploads(tmp_path), LocalFiles(tmp_path)
+    for name in ("uploads", "files"):
+        shutil.rmtree(tmp_path / name)
+        (tmp_path / name).write_bytes(b"no folder")
+    file = File(sha256=hashlib.sha256(b"x").hexdigest(), size_bytes=1)
+    for asked in (uploads.begin(new_id()), files.add([(file, b"x")]), files.size(file.sha256)):
+        with pytest.raises(Away):
+            await asked
 
 
 async def test_an_incomplete_one_is_not_summed_up(stores: Stores) -> None:

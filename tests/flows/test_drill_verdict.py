@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -18,6 +19,12 @@ def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
+def id_at(position: int, seconds: float) -> str:
+    """A UUIDv7 of that moment."""
+    milliseconds = int(at(seconds).timestamp() * 1_000)
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | position))
+
+
 def intent(number: int, story: str, body: Any = None) -> Intent:
     return Intent(number, story, f"key-{number}", "/v1/tasks", body, at(0))
 
@@ -26,8 +33,8 @@ def life(position: int, task: str, kind: str, request: Any, result: Any, begun: 
     asked = {"asked": {"kind": kind, "request": request}}
     done = {"result": result}
     return [
-        Line(position, f"e{position}", f"task-{task}", "task.queued", at(begun), asked),
-        Line(position + 1, f"e{position + 1}", f"task-{task}", "task.completed", at(ended), done),
+        Line(position, id_at(position, begun), f"task-{task}", "task.queued", at(begun), asked),
+        Line(position + 1, id_at(position + 1, ended), f"task-{task}", "task.completed", at(ended), done),
     ]
 
 
@@ -54,7 +61,8 @@ GOOD = Evidence(
     arrivals=[Arrival("email", f"<task-{MAIL}@x>", MAIL, at(29))],
     struck=[Struck("kill:worker", at(10), at(12), frozenset({"email"}))],
     statuses={202: 2, 422: 1, 503: 4},
-    seen_live={1: "e1", 2: "e2"},
+    seen_live={1: id_at(1, 1), 2: id_at(2, 2)},
+    things={},
     broken=[],
 )
 
@@ -81,7 +89,7 @@ def changed(**fields: Any) -> Callable[[Evidence], Evidence]:
 
 
 AGAIN = Arrival("email", f"<task-{MAIL}@x>", MAIL, at(29.5))
-SECOND = Line(7, "e7", f"task-{PROBE}", "task.failed", at(50), {})
+SECOND = Line(7, id_at(7, 50), f"task-{PROBE}", "task.failed", at(50), {})
 SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("lost", without(1, 2)),
     ("stuck", without(6)),
@@ -89,6 +97,7 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
         "wrong_result",
         changed(lines=[*life(1, PROBE, "probe", ASKED, {"payload": "other", "attempt": 1}, 1, 2), *GOOD.lines[2:]]),
     ),
+    ("thing_incomplete", changed(things={"video-1": "video in_progress"})),
     ("second_visible_result", with_lines(SECOND)),
     ("phantom_task", with_lines(*life(7, "nobody", "image_sizes", {}, {}, 1, 2))),
     ("phantom_effect", with_arrivals(Arrival("webhook", "nobody", "nobody", at(5)))),
@@ -116,6 +125,14 @@ def test_what_is_wrong_is_named_and_nothing_else(name: str, spoil: Callable[[Evi
     verdict = judge(spoil(GOOD))
     assert not verdict.good
     assert [each for each, found in verdict.wrong.items() if found] == [name]
+
+
+def test_what_follows_from_a_thing_follows_once() -> None:
+    first, again = ((number, f"sound-{number}") for number in (7, 9))
+    lives = [life(position, task, "video_sound", {"video": "v"}, {}, 1, 2) for position, task in (first, again)]
+    good = replace(GOOD, things={"v": "video complete"})
+    assert judge(with_lines(*lives[0])(good)).good
+    assert judge(with_lines(*lives[0], *lives[1])(good)).wrong["phantom_task"]
 
 
 def test_a_log_with_a_hole_is_not_whole() -> None:

@@ -1,0 +1,12 @@
+"""A role that can be told to die at a crash point: python -m infra.drill.crashing ORDER ROLE …"""
+
+import sys
+from pathlib import Path
+
+from infra.cli import main
+from infra.drill.points import arm
+
+if __name__ == "__main__":
+    order = Path(sys.argv.pop(1))
+    arm(order)
+    main()

@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MINUTES ?= 30
+DRILL_MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -23,8 +24,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## the whole story on embedded servers; ends by itself
 	@$(BIN)/postcommit demo
 
-drill: $(READY) ## the promise under load and faults, for MINUTES=10 and SEED=1
-	@$(BIN)/postcommit drill --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+drill: $(READY) ## the promise under load and faults, for DRILL_MINUTES=10 and SEED=1
+	@$(BIN)/postcommit drill --minutes $(DRILL_MINUTES) --seed $(or $(SEED),1)
 
 matrix: $(READY) ## a crash at every named point, with every kind of work
 	@$(BIN)/python -m infra.drill.matrix

@@ -69,7 +69,7 @@ def plugged(folder: Path, size_bytes: int) -> Iterator[Disk]:
     with disk.image.open("wb") as file:
         file.truncate(size_bytes)
     try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(disk.image)], check=True, capture_output=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(disk.image)], check=True, capture_output=True)
         disk.plug_in()
     except (OSError, subprocess.CalledProcessError) as error:
         disk.image.unlink()

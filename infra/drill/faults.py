@@ -21,7 +21,7 @@ from adapters.nats.names import STREAM, durable
 from infra.app import QUEUES
 from infra.asking import unheard
 from infra.drill.proxy import Proxy, Trouble
-from infra.drill.service import CLOCK, PATHS, ROLES, Service, within
+from infra.drill.service import CLOCK, PATHS, ROLES, WORKERS, Service, within
 
 Strike = Callable[[Service, float, Random], Awaitable[None]]
 """Strikes the service for so many seconds, by chance; returns when the fault is over."""
@@ -189,12 +189,17 @@ async def idle_connections(service: Service, lasts_s: float, chance: Random) -> 
 
 async def clock_moved(service: Service, lasts_s: float, chance: Random) -> None:
     """One worker has a clock that is an hour ahead, or behind."""
-    file = service.home / CLOCK
+    file, before = service.home / CLOCK, service.pids("worker")
     file.write_text(str(chance.choice((-3_600, 3_600))))
     await signalled(service, 0.0, chance, name="worker", number=signal.SIGTERM)
-    file.unlink()
-    moved = max(service.pids("worker"))
+
+    def anew() -> set[int]:
+        now = service.pids("worker")
+        return set(now) - set(before) if len(now) >= WORKERS else set()
+
+    moved = min(await service.until(anew, "a worker whose clock is moved"))
     await asyncio.sleep(lasts_s)
+    file.unlink()
     with suppress(ProcessLookupError):
         os.kill(moved, signal.SIGTERM)
     await _back(service, "worker", moved)

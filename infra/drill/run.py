@@ -7,13 +7,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 
 from infra.drill import watch
@@ -22,7 +23,7 @@ from infra.drill.faults import FAULTS, ON_A_DISK
 from infra.drill.intents import Intents, read
 from infra.drill.load import Load
 from infra.drill.schedule import Planned, schedule
-from infra.drill.service import NotStarted, Service, started
+from infra.drill.service import Ended, NotStarted, Service, started
 from infra.drill.stories import clip
 from infra.drill.verdict import Evidence, Struck, Verdict, judge
 from infra.exits import DONE, FAILED, Failed, Misused, Refused
@@ -31,7 +32,8 @@ CLIENTS, PAUSE_S = 12, 0.3
 SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
 SETTINGS |= {"POSTCOMMIT_VIDEO_SIDES": "144", "POSTCOMMIT_IMAGE_SIDES": "64,128"}
 QUIET_S = 240.0  # within which all must have ended, after the last fault
-LONGEST_S = 180.0  # of one fault
+LONGEST_S = 300.0  # of one fault
+UNSTRUCK = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 DISK_BYTES = 8 * 1024**3  # of which the file takes what is used
 MOST = 10  # offenders of one sort that are told to people
 
@@ -51,6 +53,8 @@ def drill(minutes: float, seed: int, faults: Sequence[str], home: Path | None, a
         try:
             with _disk(place, kinds) as disk:
                 kinds = [name for name in kinds if disk is not None or name not in ON_A_DISK]
+                if not kinds or minutes <= 0:
+                    raise Refused("There is no fault left to strike: a drill without one proves nothing.")
                 verdict = asyncio.run(_drilled(place, disk, minutes * 60, seed, kinds))
         except NotStarted as error:
             raise Failed(f"The service under the drill did not start: {error}") from error
@@ -89,9 +93,12 @@ async def _drilled(home: Path, disk: Disk | None, seconds: float, seed: int, kin
         load = Load(service, intents, random.Random(seed), PAUSE_S, await asyncio.to_thread(clip, home / "clip.mp4"))
         loading = asyncio.create_task(load.run(CLIENTS))
         auditing = asyncio.create_task(watch.audit(service, seen))
-        struck = await _strike(service, planned, seed, home / "faults.jsonl", time.monotonic() + seconds)
+        struck, failed = await _strike(
+            service, planned, seed, home / "faults.jsonl", time.monotonic() + seconds, loading
+        )
         load.stopping.set()
-        await loading
+        with suppress(TimeoutError):  # what has no answer by then is told of
+            await asyncio.wait_for(loading, QUIET_S)
         await _quiet(service)
         auditing.cancel()
         meant, heard = read(home / "intents.jsonl")
@@ -106,26 +113,35 @@ async def _drilled(home: Path, disk: Disk | None, seconds: float, seed: int, kin
                 seen_live=seen,
                 things=await watch.things(service, meant, heard),
                 broken=await watch.broken(service),
+                failed=failed,
             )
         )
 
 
-async def _strike(service: Service, planned: Sequence[Planned], seed: int, log: Path, until: float) -> list[Struck]:
-    """One fault after the other, each told with its begin and its end."""
-    struck = []
+async def _strike(
+    service: Service, planned: Sequence[Planned], seed: int, log: Path, until: float, loading: "asyncio.Task[None]"
+) -> tuple[list[Struck], list[str]]:
+    """One fault after the other, each told with its begin and its end; and those that could not strike."""
+    struck, failed = list[Struck](), list[str]()
     with log.open("w") as file:
         for one in planned:
             await asyncio.sleep(one.after_s)
+            if loading.done():  # nobody asks any more
+                loading.result()
             if time.monotonic() > until:
                 break
             fault, began = (FAULTS | ON_A_DISK)[one.kind], datetime.now(UTC)
             _say(f"{began:%H:%M:%S} {one.number:>4} {one.kind} {one.lasts_s:.1f} s")
-            async with asyncio.timeout(LONGEST_S):
-                await fault.strike(service, one.lasts_s, random.Random(f"{seed} {one.number}"))
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    await fault.strike(service, one.lasts_s, random.Random(f"{seed} {one.number}"))
+            except (*UNSTRUCK, Ended) as error:
+                failed.append(f"{one.number} {one.kind}: {str(error) or type(error).__name__}")
+                _say(f"  It could not strike: {failed[-1]}")
             struck.append(Struck(one.kind, began, datetime.now(UTC), fault.touches))
             file.write(json.dumps(asdict(one) | {"began": began, "ended": struck[-1].ended}, default=str) + "\n")
             file.flush()
-    return struck
+    return struck, failed
 
 
 async def _quiet(service: Service) -> None:
@@ -140,7 +156,7 @@ async def _quiet(service: Service) -> None:
                 ready = (await client.get("/readyz")).json()["status"] == "ok"
                 if balance["open"] == 0 and balance["difference"] == 0 and unnumbered == 0 and ready:
                     return
-            except (httpx.HTTPError, OSError):  # it is asked again
+            except (httpx.HTTPError, *UNSTRUCK):  # it is asked again
                 pass
             await asyncio.sleep(0.5)
 

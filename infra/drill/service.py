@@ -26,6 +26,7 @@ from infra.roles.up import Role, roles_of, up
 PATHS = {"postgres": "postgres", "nats": "nats", "smtp": "mail", "webhook": "notices"}  # a path -> the port it leads to
 ROLES = ("api", "relay", "worker", "reader")
 READY = "postcommit is ready"
+WORKERS = RELAYS = 2
 CRASHING = "POSTCOMMIT_TEST_CRASHING"  # roles die at crash points
 CLOCK = "clock"  # a file in the home: by how many seconds the clocks of workers that start now are moved
 MOVED = 'POSTCOMMIT_CLOCK_OFFSET_S="$(cat "$0" 2>/dev/null || echo 0)" exec "$@"'
@@ -58,7 +59,7 @@ class Service:
         with (self.home / "logs/up.log").open("ab") as talk:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "infra.drill.service", str(self.home), listening),
-                env=os.environ | dict(self.environ),
+                env=_apart() | dict(self.environ),
                 stdout=subprocess.PIPE,
                 stderr=talk,
             )
@@ -98,11 +99,20 @@ class Service:
     @asynccontextmanager
     async def postgres(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """A superuser's session, past the proxy."""
-        connection = await asyncpg.connect(self.run["postgres_admin"], timeout=10)
+        connection = await self._connected()
         try:
             yield connection
         finally:
             connection.terminate()
+
+    async def _connected(self) -> "asyncpg.Connection[Any]":
+        """As soon as Postgres takes sessions: it may be recovering from the fault before."""
+        async with asyncio.timeout(BACK_S):
+            while True:
+                try:
+                    return await asyncpg.connect(self.run["postgres_admin"], timeout=10)
+                except (OSError, TimeoutError, asyncpg.PostgresError):
+                    await asyncio.sleep(0.1)
 
     async def until(self, holds: Callable[[], T], what: str) -> T:
         """What `holds` answers, once it is true. Raises Ended where the supervisor has ended, or time is over."""
@@ -142,10 +152,15 @@ async def started(home: Path, environ: Mapping[str, str], disk: Disk | None = No
             await service.stop()
 
 
+def _apart() -> dict[str, str]:
+    """The caller's variables without those that name a service, a store or settings of his."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("POSTCOMMIT_", "AWS_", "OTEL_"))}
+
+
 def proxied(home: Home, ports: Mapping[str, int]) -> list[Role]:
     """The roles, with addresses that lead through the proxies."""
     found = []
-    for role in roles_of(workers=2, relays=2):
+    for role in roles_of(WORKERS, RELAYS):
         own = {
             "POSTCOMMIT_POSTGRES": _at(home.dsn("postcommit"), ports["postgres"]),
             "POSTCOMMIT_SMTP": _at(home.smtp, ports["smtp"]),
@@ -174,7 +189,7 @@ def main() -> None:
     home, ports = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=dict[str, int])
     with occupied(home) as made:
         roles = proxied(made, ports)
-    sys.exit(up(home, 0, roles=roles, workers=2, relays=2))
+    sys.exit(up(home, 0, roles=roles, workers=WORKERS, relays=RELAYS))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ class Evidence:
     seen_live: Mapping[int, str]  # position -> id, as a reader saw it meanwhile
     things: Mapping[str, str]  # id of an image, a video, a report -> what it is and its status, at the end
     broken: Sequence[str]  # invariants that do not hold
+    failed: Sequence[str]  # faults that could not strike
 
 
 @dataclass(slots=True)
@@ -115,9 +116,20 @@ def judge(evidence: Evidence) -> Verdict:
         "status_not_allowed": [
             f"{status}: {count} times" for status, count in sorted(evidence.statuses.items()) if not _allowed(status)
         ],
+        "refused_wrongly": [
+            f"intent {one.number}: {one.story} {evidence.heard[one.number].status}"
+            for one in evidence.intents
+            if one.story != "poison"
+            and one.number in evidence.heard
+            and evidence.heard[one.number].answered is Answered.REFUSED
+        ],
         "poison_taken": [f"intent {number}" for number in _numbers(evidence, "poison", Answered.OK)],
         "log_told_otherwise": list(_told_otherwise(evidence)),
+        "never_answered": [
+            f"intent {one.number}: {one.story}" for one in evidence.intents if one.number not in evidence.heard
+        ],
         "invariant_broken": list(evidence.broken),
+        "fault_failed": list(evidence.failed),
     }
     return Verdict(wrong, _figures(evidence, lives, explained))
 
@@ -149,9 +161,8 @@ def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[l
     for (path, name), found in times.items():
         found.sort()
         for first, again in pairwise(found):
-            by = [
-                one.kind for one in struck if path in one.touches and one.began <= again and first <= one.ended + NEAR
-            ]
+            near = [one for one in struck if one.began <= again <= one.ended + NEAR and first <= one.ended]
+            by = [one.kind for one in near if path in one.touches]
             told = f"{path} {name} at {again:%H:%M:%S}"
             (explained if by else unexplained).append(f"{told}: {', '.join(by[:3])}" if by else told)
     return explained, unexplained
@@ -183,7 +194,7 @@ def _wanted(evidence: Evidence) -> dict[str, Expected]:
     found = dict[str, Expected]()
     for intent in evidence.intents:
         heard = evidence.heard.get(intent.number)
-        if heard is not None and heard.answered is Answered.OK:
+        if heard is not None and heard.answered is Answered.OK and intent.story != "poison":
             of_each = expected(intent.story, intent.body)
             assert len(of_each) == len(heard.tasks), f"{intent} was answered with {heard.tasks}."
             found.update(zip(heard.tasks, of_each, strict=True))
@@ -265,6 +276,8 @@ def _told_otherwise(evidence: Evidence) -> Iterable[str]:
     told = {line.position: line.id for line in evidence.lines}
     if sorted(told) != list(range(1, len(told) + 1)):
         yield "its positions are not 1, 2, 3, …"
+    if sorted(evidence.seen_live) != list(range(1, len(evidence.seen_live) + 1)) or not evidence.seen_live:
+        yield "who read it meanwhile was told of a position before the one below it, or of none"
     for position, id in evidence.seen_live.items():
         if told.get(position) != id:
             yield f"position {position} was {id}, and is {told.get(position)}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -50,9 +50,8 @@ async def test_everything_is_passed_on() -> None:
 async def test_a_path_is_refused_and_let_go_again() -> None:
     async with echoing() as proxy:
         async with proxy.troubled(Trouble(refuse=True)):
-            with pytest.raises(OSError):
-                assert await said(proxy, b"hello") == b"hello"
-                raise OSError("It ended without an answer.")
+            with suppress(OSError):
+                assert await said(proxy, b"hello") == b""
         assert await said(proxy, b"hello") == b"hello"
 
 

@@ -64,6 +64,7 @@ GOOD = Evidence(
     seen_live={1: id_at(1, 1), 2: id_at(2, 2)},
     things={},
     broken=[],
+    failed=[],
 )
 
 
@@ -71,7 +72,7 @@ def without(*positions: int) -> Callable[[Evidence], Evidence]:
     def change(one: Evidence) -> Evidence:
         kept = [line for line in one.lines if line.position not in positions]
         dense = [replace(line, position=number) for number, line in enumerate(kept, 1)]
-        return replace(one, lines=dense, seen_live={})
+        return replace(one, lines=dense, seen_live={1: dense[0].id})
 
     return change
 
@@ -108,9 +109,12 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ),
     ("duplicate_unexplained", lambda one: with_arrivals(AGAIN)(replace(one, struck=[]))),
     ("status_not_allowed", changed(statuses={500: 1})),
-    ("poison_taken", changed(heard=GOOD.heard | {4: Heard(4, Answered.OK, 202)})),
+    ("poison_taken", changed(heard=GOOD.heard | {4: Heard(4, Answered.OK, 202, ("probe-4",))})),
+    ("refused_wrongly", changed(heard=GOOD.heard | {3: Heard(3, Answered.REFUSED, 401)}, lines=GOOD.lines[:4])),
     ("log_told_otherwise", changed(seen_live={1: "another"})),
+    ("never_answered", changed(intents=[*GOOD.intents, intent(5, "account", {})])),
     ("invariant_broken", changed(broken=["row = fold of its stream: …"])),
+    ("fault_failed", changed(failed=["7 kill:relay: there was none"])),
 ]
 
 
@@ -138,6 +142,11 @@ def test_what_follows_from_a_thing_follows_once() -> None:
 def test_a_log_with_a_hole_is_not_whole() -> None:
     spoilt = replace(GOOD, lines=[replace(line, position=line.position + (line.position > 3)) for line in GOOD.lines])
     assert judge(spoilt).wrong["log_told_otherwise"]
+
+
+def test_who_read_the_log_meanwhile_was_told_of_every_position() -> None:
+    assert judge(replace(GOOD, seen_live={1: id_at(1, 1), 3: id_at(3, 1)})).wrong["log_told_otherwise"]
+    assert judge(replace(GOOD, seen_live={})).wrong["log_told_otherwise"]
 
 
 def test_a_duplicate_that_a_fault_explains_is_counted() -> None:

@@ -21,6 +21,7 @@ from infra.embedded.home import Home, write_run
 from infra.embedded.servers import AGAIN_S, Server, Servers, spawning
 from infra.exits import REFUSED, Refused
 from infra.loops import end, together
+from infra.said import Undaunted
 
 READY_S = 120.0
 IN_PLACE_S = 5.0
@@ -259,4 +260,4 @@ def _pids(kept: Sequence[Kept]) -> dict[str, list[int]]:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(sentence, file=Undaunted(sys.stderr), flush=True)

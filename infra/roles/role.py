@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 import uvloop
@@ -24,6 +24,7 @@ from infra import asking
 from infra.exits import INTERRUPTED, STUCK, Away, Refused, told
 from infra.loops import end
 from infra.migrate import require
+from infra.said import Undaunted
 
 STUCK_S = 30.0  # an event loop that stands still so long is ended, so that somebody starts it again
 PATIENCE_S = 30.0  # for Postgres at the start
@@ -63,7 +64,7 @@ def log_to_stderr(level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Undaunted(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from adapters.files.local import PIECE, give_name, in_thread, made, named_in, sync
-from domain.file import Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
+from domain.file import Away, Checksum, File, Full, Mismatch, NoUpload, Part, WrongOffset
 
 MOST_SUMS = 1_000  # running sums that one process remembers
 HELD = ".held"
@@ -51,7 +51,7 @@ class LocalUploads:
                     piece, gathered = bytes(gathered), bytearray()
                     await in_thread(lambda piece=piece: writer.add(piece))  # type: ignore[misc]
         except BaseException:  # the caller went away, or we are to stop: what came is kept, or dropped as a whole
-            with suppress(WrongOffset, NoUpload, Full):
+            with suppress(WrongOffset, NoUpload, Full, Away):
                 await asyncio.shield(in_thread(lambda: writer.leave(bytes(gathered))))
             raise
         return await in_thread(lambda: writer.end(bytes(gathered)))

@@ -56,9 +56,8 @@ async def require_quota(request: Call, size_bytes: int, id: UUID | None = None, 
     before `coming` count."""
     service, store, name = desk(request).service, intake(request), request.user.name
     earlier = takewhile(lambda each: each[0] != coming, store.under_way.items())
-    under_way = sum(
-        one.size_bytes for _, one in earlier if one.holder == name
-    )  # first: who ends meanwhile is announced
+    # These first: whoever ends while the database is asked has been announced by then.
+    under_way = sum(one.size_bytes for _, one in earlier if one.holder == name)
     before = under_way + await service.queries.announced(name, service.now() - DAY, id)
     if before + size_bytes > store.most_bytes_a_day:
         detail = (

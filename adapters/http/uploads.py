@@ -15,7 +15,7 @@ from litestar import Response, delete, patch, post, route
 from litestar.params import FromPath
 
 from adapters.http import examples, tus
-from adapters.http.admission import TO_CLOSE, intake, require_fitting, require_quota
+from adapters.http.admission import TO_CLOSE, intake, place, require_fitting, require_quota
 from adapters.http.auth import needs
 from adapters.http.described import BYTES, Body, Reply, described
 from adapters.http.desk import Call, desk
@@ -226,15 +226,16 @@ async def _begin(request: Call) -> Response[bytes]:
     carried = tus.carries_bytes(request)
     checksum = tus.checksum(request) if carried else None
     require_fitting(request, given.size_bytes)
-    await require_quota(request, given.size_bytes)
-    id, now = service.new_id(), service.now()
-    events = upload.begin(Upload(), given)
-    entry = Entry(compose.of_thing(id, 0, events, meta(request, service), now, service.new_id))
-    found = upload.fold((event, now) for event in events)
-    await stored(store.uploads.begin(id))
-    body = _shown(store, id, found, Part(0, now)) | written(entry)
-    where = f"{store.public or str(request.base_url).rstrip('/')}/v1/uploads/{id}"
-    first = await write(service, entry, Answer(201, ENCODER.encode(body), where), _claim(request, given))
+    async with place(request, given.size_bytes) as coming:  # it counts until it is announced
+        await require_quota(request, given.size_bytes, coming=coming)
+        id, now = service.new_id(), service.now()
+        events = upload.begin(Upload(), given)
+        entry = Entry(compose.of_thing(id, 0, events, meta(request, service), now, service.new_id))
+        found = upload.fold((event, now) for event in events)
+        await stored(store.uploads.begin(id))
+        body = _shown(store, id, found, Part(0, now)) | written(entry)
+        where = f"{store.public or str(request.base_url).rstrip('/')}/v1/uploads/{id}"
+        first = await write(service, entry, Answer(201, ENCODER.encode(body), where), _claim(request, given))
     if isinstance(first, Plain) and "Idempotency-Replayed" in first.headers:
         await store.uploads.drop(id)
         return _spoken(first, {})

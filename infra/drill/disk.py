@@ -60,8 +60,9 @@ class Disk:
 
 
 @contextmanager
-def plugged(folder: Path, size_bytes: int) -> Iterator[Disk]:
-    """A fresh one in the folder, for as long as the block runs. The file takes what is used. Raises Absent."""
+def plugged(folder: Path, size_bytes: int, keep: bool = False) -> Iterator[Disk]:
+    """A fresh one in the folder, for as long as the block runs; its file, which takes what is used, may be kept. Raises
+    Absent."""
     if os.geteuid() != 0:
         raise Absent("it needs root: it mounts a file system of its own")
     disk = Disk(folder / "disk.img", folder / "disk")
@@ -78,7 +79,8 @@ def plugged(folder: Path, size_bytes: int) -> Iterator[Disk]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk.path)], check=True)
-        disk.image.unlink()
+        if not keep:
+            disk.image.unlink()
 
 
 def _processes() -> list[int]:

@@ -222,9 +222,11 @@ async def disk_full(service: Service, lasts_s: float, chance: Random) -> None:
     """No room for anybody: Postgres, NATS, the store, the far sides."""
     disk = service.disk
     assert disk is not None, "It is one of those that need a disk."
-    await asyncio.to_thread(disk.fill)
-    await asyncio.sleep(lasts_s)
-    await asyncio.to_thread(disk.free)
+    try:
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(lasts_s)
+    finally:
+        disk.free()
 
 
 async def statement_held(service: Service, lasts_s: float, chance: Random, *, statement: str) -> None:

@@ -51,7 +51,7 @@ def drill(minutes: float, seed: int, faults: Sequence[str], home: Path | None, a
         place = home or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         try:
-            with _disk(place, kinds) as disk:
+            with _disk(place, kinds, keep=home is not None) as disk:
                 kinds = [name for name in kinds if disk is not None or name not in ON_A_DISK]
                 if not kinds or minutes <= 0:
                     raise Refused("There is no fault left to strike: a drill without one proves nothing.")
@@ -71,12 +71,12 @@ def _named(patterns: Sequence[str], every: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def _disk(place: Path, kinds: Sequence[str]) -> Iterator[Disk | None]:
+def _disk(place: Path, kinds: Sequence[str], keep: bool) -> Iterator[Disk | None]:
     """A disk of its own, where a fault needs one and there can be one."""
     needing = [name for name in kinds if name in ON_A_DISK]
     with ExitStack() as plugging:
         try:
-            disk = plugging.enter_context(plugged(place, DISK_BYTES)) if needing else None
+            disk = plugging.enter_context(plugged(place, DISK_BYTES, keep)) if needing else None
         except Absent as error:
             _say(f"SKIPPED: {', '.join(needing)}: {error}.")
             disk = None

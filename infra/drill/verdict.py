@@ -76,15 +76,9 @@ def judge(evidence: Evidence) -> Verdict:
         "grown_without_end": list(evidence.beyond),
         "fault_failed": list(evidence.failed),
     }
-    return Verdict(
-        wrong,
-        _figures(evidence, lives)
-        | {
-            "duplicates_explained": len(explained),
-            "duplicates_by_fault": dict(Counter(one.rpartition(": ")[2].partition(",")[0] for one in explained)),
-            "forged_heard": forged,
-        },
-    )
+    by_fault = Counter(one.rpartition(": ")[2].partition(",")[0] for one in explained)
+    figures = {"duplicates_explained": len(explained), "duplicates_by_fault": dict(by_fault), "forged_heard": forged}
+    return Verdict(wrong, _figures(evidence, lives) | figures)
 
 
 def _wanted(evidence: Evidence) -> tuple[dict[str, Expected], list[str]]:

@@ -1,0 +1,145 @@
+"""The course of a drill: the service is started, loaded, watched and struck; then all is quiet, and it is judged."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from infra.drill import growth, live, watch
+from infra.drill.campaign import Campaign, say, strike
+from infra.drill.disk import Disk
+from infra.drill.evidence import Evidence, Live
+from infra.drill.intents import Intents, read
+from infra.drill.load import Load
+from infra.drill.service import Service, started
+from infra.drill.stories import clip
+from infra.drill.subscriber import registered, subscribe
+from infra.drill.verdict import Verdict, judge
+
+CLIENTS, PAUSE_S = 12, 0.6
+SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
+SETTINGS |= {"POSTCOMMIT_VIDEO_SIDES": "144", "POSTCOMMIT_IMAGE_SIDES": "64,128"}
+QUIET_S = 240.0  # within which all must have ended, after the last fault
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A campaign as it is asked for: which faults, for how long, from which seed, and whether files are kept afar."""
+
+    minutes: float
+    seed: int
+    kinds: Sequence[str]
+    afar: bool
+
+
+@dataclass(slots=True)
+class Watched:
+    """What those have seen who watched."""
+
+    seen: dict[int, str] = field(default_factory=dict)
+    handed: list[Live] = field(default_factory=list)
+    checks: live.Checks = field(default_factory=live.Checks)
+    peaks: growth.Peaks = field(default_factory=growth.Peaks)
+
+    async def watchers(self, service: Service) -> "list[asyncio.Task[None]]":
+        consumers = await registered(service)
+        return [
+            asyncio.create_task(live.audit(service, self.seen)),
+            asyncio.create_task(live.check(service, self.checks)),
+            asyncio.create_task(growth.look(service, self.peaks)),
+            asyncio.create_task(subscribe(consumers, self.handed)),
+        ]
+
+
+async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
+    """Start, load, strike, wait until all is quiet, judge. Raises NotStarted, or CancelledError after a SIGTERM."""
+    _end_on_sigterm()
+    watched = Watched()
+    with Intents(home / "intents.jsonl") as intents:
+        async with started(
+            (disk.path if disk else home) / "service", SETTINGS, disk, home / "store.log" if wanted.afar else None
+        ) as service:
+            film = await asyncio.to_thread(clip, home / "clip.mp4")
+            load = Load(service, intents, random.Random(wanted.seed), PAUSE_S, film)
+            watching = await watched.watchers(service)
+            loading = asyncio.create_task(load.run(CLIENTS))
+            say(f"Seed {wanted.seed}: {wanted.minutes:g} minutes of {len(wanted.kinds)} kinds of faults, in {home}")
+            campaign = await strike(service, wanted.kinds, wanted.seed, wanted.minutes * 60, home, [loading, *watching])
+            load.stopping.set()
+            with suppress(TimeoutError):  # what has no answer by then is told of
+                await asyncio.wait_for(loading, QUIET_S)
+            await _quiet(service, watched)
+            await _ended(watching)
+            return judge_all(await _evidence(home, service, load, watched, campaign), watched)
+
+
+def _end_on_sigterm() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _ended(watching: "Sequence[asyncio.Task[None]]") -> None:
+    """Raises what one of them has raised."""
+    for one in watching:
+        one.cancel()
+    for one in watching:
+        with suppress(asyncio.CancelledError):
+            await one
+
+
+async def _evidence(home: Path, service: Service, load: Load, watched: Watched, campaign: Campaign) -> Evidence:
+    meant, heard = await asyncio.to_thread(read, home / "intents.jsonl")
+    lines = await watch.replay(service)
+    return Evidence(
+        intents=meant,
+        heard=heard,
+        lines=lines,
+        arrivals=await asyncio.to_thread(watch.arrivals, service.home),
+        struck=campaign.struck,
+        statuses=load.statuses,
+        seen_live=watched.seen,
+        subscribed=watched.handed,
+        things=await watch.things(service, meant, heard),
+        broken=await watch.broken(service),
+        broken_meanwhile=watched.checks.broken,
+        beyond=watched.peaks.beyond(len(lines)),
+        failed=campaign.failed,
+    )
+
+
+def judge_all(evidence: Evidence, watched: Watched) -> Verdict:
+    """The verdict, with the figures of those who watched."""
+    verdict = judge(evidence)
+    verdict.figures |= {"checks_meanwhile": watched.checks.done, "peaks": watched.peaks.figures()}
+    return verdict
+
+
+async def _quiet(service: Service, watched: Watched) -> None:
+    """Until nothing is open, every fact is numbered and whoever watched has been told of all; or time is over: then the
+    verdict tells what is left."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + QUIET_S
+    async with service.client("operator") as client:
+        while loop.time() < deadline:
+            with suppress(httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if await _is_quiet(service, client, watched):
+                    return
+            await asyncio.sleep(0.5)
+
+
+async def _is_quiet(service: Service, client: httpx.AsyncClient, watched: Watched) -> bool:
+    balance: dict[str, Any] = (await client.get("/v1/balance")).raise_for_status().json()
+    async with service.postgres() as connection:
+        unnumbered = await connection.fetchval("SELECT count(*) FROM postcommit.outbox")
+        head = await connection.fetchval("SELECT max(position) FROM postcommit.ledger")
+    ready = (await client.get("/readyz")).json()["status"] == "ok"
+    told = max(watched.seen, default=0) >= head and max((one.position for one in watched.handed), default=0) >= head
+    return bool(balance["open"] == 0 and balance["difference"] == 0 and unnumbered == 0 and ready and told)

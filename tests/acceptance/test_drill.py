@@ -1,12 +1,14 @@
 """Does the drill drill, and does it refuse what is not its own? The short form; campaigns are `make drill`."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-from infra.exits import DONE, REFUSED, USAGE
+from infra.exits import DONE, FAILED, REFUSED, USAGE
 from tests.acceptance.running import ROOT
+from tests.waiting import until
 
 
 def drill(*options: str) -> "subprocess.CompletedProcess[str]":
@@ -29,3 +31,17 @@ def test_a_short_drill_finds_nothing_wrong(tmp_path: Path) -> None:
 def test_a_fault_that_nobody_knows_is_refused() -> None:
     done = drill("--faults", "earthquake")
     assert (done.returncode, "kill:worker" in done.stderr) == (USAGE, True)
+
+
+async def test_a_drill_that_is_told_to_end_leaves_nobody_behind(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    argv = [sys.executable, "-m", "infra.cli", "drill", "--faults", "kill:worker", "--home", str(home)]
+    process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE, cwd=ROOT)
+    assert process.stderr is not None
+    while b"kill:worker" not in await process.stderr.readline():
+        assert process.returncode is None
+    pids = json.loads((home / "service/run.json").read_text())["pids"]
+    process.terminate()
+    said = await process.stderr.read()
+    assert (await process.wait(), b"before its verdict" in said) == (FAILED, True), said
+    await until(lambda: not [pid for found in pids.values() for pid in found if Path(f"/proc/{pid}").exists()])

@@ -17,8 +17,8 @@ from infra.drill.service import Service
 from infra.drill.stories import THINGS
 
 AGAIN_S = (0.05, 1.0)  # between two tries
-SHARES = {"probe": 66.0, "account": 9.0, "order": 14.0, "poison": 4.0, "image": 4.0, "upload": 1.5, "report": 0.5}
-SHARES |= {"video": 0.5, "search": 0.5}
+SHARES = {"probe": 66.0, "account": 9.0, "order": 14.0, "poison": 4.0, "image": 3.5, "upload": 1.5, "report": 0.5}
+SHARES |= {"video": 0.5, "search": 0.5, "removal": 0.5}
 PATIENCE_S = 10.0  # for an answer
 GIVES_UP = 0.05  # of those that ask for a probe, and send only once: whether it was taken they never know
 TASKS = ("/v1/tasks", "/v1/search/rebuild")  # whose answer is a task itself
@@ -71,9 +71,20 @@ class Load:
             case "report":
                 period = {"begin": self._begun.isoformat(), "end": (self._begun + timedelta(seconds=1)).isoformat()}
                 await self._definite(client, "report", "/v1/reports", period)
+            case "removal":
+                await self._removal(client)
             case story:
-                number = self.intents.next()
-                await self._definite(client, story, THINGS[story], {story: number}, number=number)
+                await self._thing(client, story)
+
+    async def _thing(self, client: httpx.AsyncClient, story: str) -> Heard:
+        number = self.intents.next()
+        return await self._definite(client, story, THINGS[story], {story: number}, number=number)
+
+    async def _removal(self, client: httpx.AsyncClient) -> None:
+        """An image that is deleted once its sizes are made: before that, work for it would be cancelled."""
+        made = await self._thing(client, "image")
+        if made.answered is Answered.OK and await self._is(client, f"{THINGS['image']}/{made.id}", "complete"):
+            await self._definite(client, "removal", f"{THINGS['image']}/{made.id}", {})
 
     async def _order(self, client: httpx.AsyncClient) -> None:
         buyer = await self._ask(client, "account", "/v1/accounts")
@@ -118,11 +129,18 @@ class Load:
             return
         async with self._rebuilding:
             asked = await self._definite(client, "search", "/v1/search/rebuild", {})
-            while asked.answered is Answered.OK:
-                answer = await self._tried(client, "GET", f"/v1/tasks/{asked.id}", {})
-                if answer is not None and answer.status_code == 200 and answer.json()["finished_at"]:
-                    return
-                await asyncio.sleep(AGAIN_S[1])
+            if asked.answered is Answered.OK:
+                await self._is(client, f"/v1/tasks/{asked.id}", "complete")
+
+    async def _is(self, client: httpx.AsyncClient, path: str, status: str) -> bool:
+        """Wait until it is; whether it is, where it ends otherwise or the drill ends."""
+        while not self.stopping.is_set():
+            answer = await self._tried(client, "GET", path, {})
+            told = answer.json()["status"] if answer is not None and answer.status_code == 200 else ""
+            if told in (status, "failed", "cancelled"):
+                return bool(told == status)
+            await asyncio.sleep(AGAIN_S[1])
+        return False
 
     async def _ask(self, client: httpx.AsyncClient, story: str, path: str, gives_up: bool = False) -> Heard:
         number = self.intents.next()
@@ -157,14 +175,17 @@ class Load:
             case "upload":
                 length = str(len(stories.image(intent.body["image"])))
                 return {"headers": TUS | {"Upload-Length": length, "Upload-Metadata": f"purpose {AN_IMAGE}"}}
+            case "removal":
+                return {}
             case _:
                 return {"json": intent.body}
 
     async def _sent(self, client: httpx.AsyncClient, intent: Intent) -> Heard:
         sending = self._sending(intent)
         head = sending.pop("headers", {}) | {"Idempotency-Key": intent.key}
+        method = "DELETE" if intent.story == "removal" else "POST"
         try:
-            answer = await client.post(intent.path, **sending, headers=head, timeout=PATIENCE_S)
+            answer = await client.request(method, intent.path, **sending, headers=head, timeout=PATIENCE_S)
         except httpx.HTTPError:
             return Heard(intent.number, Answered.UNKNOWN)
         status = answer.status_code

@@ -30,6 +30,7 @@ MADE = {
     "video": ("video", "video.created"),
     "report": ("report", "report.requested"),
     "upload": ("upload", "upload.begun"),
+    "removal": ("image", "image.deleted"),
 }
 """Story -> the category of the stream and the fact in it that its answer stands for."""
 
@@ -94,6 +95,8 @@ def expected(story: str, body: Any) -> tuple[Expected, ...]:
             return (Expected("report_plan"),)
         case "search":
             return (Expected("search_rebuild", result=lambda result: result["differences"] == 0),)
+        case "removal":
+            return (Expected("removal", result=lambda result: result["cancelled"] == 0),)
         case "poison" | "item" | "order" | "upload":
             return ()
     raise AssertionError(f"Nobody tells the story {story}.")

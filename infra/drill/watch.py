@@ -67,13 +67,14 @@ def _arrival(sort: str, name: str, about: str, path: Path) -> Arrival:
 
 async def things(service: Service, meant: Sequence[Intent], heard: Mapping[int, Heard]) -> dict[str, str]:
     """What became of every image, film, report and upload that was accepted: its name and its status."""
-    found = {}
+    taken = [(one, heard[one.number]) for one in meant if one.number in heard]
+    taken = [(intent, answer) for intent, answer in taken if answer.answered is Answered.OK]
+    removed, found = {answer.id for intent, answer in taken if intent.story == "removal"}, dict[str, str]()
     async with service.client("operator", 60) as client:
-        for intent in meant:
-            answer = heard.get(intent.number)
-            if intent.story in THINGS and answer is not None and answer.answered is Answered.OK:
-                told = await _asked(client, f"{THINGS[intent.story]}/{answer.id}")
-                found[answer.id] = f"{intent.story} {told.get('status')}"
+        for intent, answer in taken:
+            if intent.story in THINGS:
+                told = await _asked(client, f"{THINGS[intent.story]}/{answer.id}", gone=answer.id in removed)
+                found[answer.id] = f"{intent.story} {told['status']}"
                 if intent.story == "upload":
                     found |= await _uploaded(client, answer.id, told)
     return found
@@ -88,8 +89,11 @@ async def _uploaded(client: httpx.AsyncClient, upload: str, told: Mapping[str, A
     return {upload: "upload complete", link.rpartition("/")[2]: f"image {image.get('status')}"}
 
 
-async def _asked(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+async def _asked(client: httpx.AsyncClient, path: str, gone: bool = False) -> dict[str, Any]:
+    """What it tells; of what is meant to be `gone` that it is complete, where it says so."""
     answer = await client.get(path)
+    if gone:
+        return {"status": "complete" if answer.status_code == 410 else f"answered with {answer.status_code}, not gone"}
     return dict(answer.json()) if answer.status_code == 200 else {"status": f"answered with {answer.status_code}"}
 
 

@@ -61,7 +61,7 @@ def _told(trials: Iterable[Trial]) -> Iterator[Trial]:
         how = trial.ended if not trial.name else how
         _say(f"{trial.name or 'the program itself':<28} {how:<13} {trial.seconds:>5.0f} s  {trial.by or trial.command}")
         for one in trial.said:
-            _say(f"    {one[:300]}")
+            _say(f"    {one if trial.ended is Ended.NO_VERDICT else one[:300]}")
         yield trial
 
 

@@ -143,6 +143,7 @@ def drill(
     seed: int = 1,
     faults: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     home: Path | None = None,
+    s3: Annotated[bool, Parameter(negative="")] = False,
     as_json: Json = False,
 ) -> int:
     """Prove the promise: start everything in a fresh directory, send work, strike it with faults, and check every
@@ -157,11 +158,14 @@ def drill(
     faults
         A pattern of names of faults, such as `kill:*`; may be repeated. Without one all of them strike.
     home
-        A directory that is empty or does not exist; it is kept. Without one a temporary directory is taken.
+        A directory that is empty or does not exist; it is kept. Without one a temporary directory is taken, and kept
+        where something is wrong.
+    s3
+        Files are kept by a service that speaks S3 (moto, which must be installed), and the path to it fails, too.
     """
     from infra.drill.run import drill
 
-    return drill(minutes, seed, faults, home, as_json)
+    return drill(minutes, seed, faults, home, as_json, s3)
 
 
 @app.command

@@ -49,10 +49,11 @@ class Disk:
     def free(self) -> None:
         (self.path / BALLAST).unlink(missing_ok=True)
 
-    def kill(self) -> bool:
-        """kill -9 of every process that works there; whether there was none. Sessions of Postgres can hang for good
-        when their disk is gone."""
-        found = [pid for pid in _processes() if _works_in(pid, self.path)]
+    def killed(self, own: frozenset[int]) -> bool:
+        """kill -9 of those of the processes that still work there; whether there was none.
+
+        Sessions of Postgres can hang for good when their disk is gone."""
+        found = [pid for pid in own if _works_in(pid, self.path)]
         for pid in found:
             with suppress(ProcessLookupError):  # it has ended since
                 os.kill(pid, signal.SIGKILL)
@@ -60,8 +61,8 @@ class Disk:
 
 
 @contextmanager
-def plugged(folder: Path, size_bytes: int, keep: bool = False) -> Iterator[Disk]:
-    """A fresh one in the folder, for as long as the block runs; its file, which takes what is used, may be kept. Raises
+def plugged(folder: Path, size_bytes: int) -> Iterator[Disk]:
+    """A fresh one in the folder, for as long as the block runs; its file, which takes what is used, is kept. Raises
     Absent."""
     if os.geteuid() != 0:
         raise Absent("it needs root: it mounts a file system of its own")
@@ -74,17 +75,12 @@ def plugged(folder: Path, size_bytes: int, keep: bool = False) -> Iterator[Disk]
         disk.plug_in()
     except (OSError, subprocess.CalledProcessError) as error:
         disk.image.unlink()
+        disk.path.rmdir()
         raise Absent(f"it needs a loop mount: {getattr(error, 'stderr', None) or error}") from error
     try:
         yield disk
     finally:
-        subprocess.run(["umount", "--lazy", str(disk.path)], check=True)
-        if not keep:
-            disk.image.unlink()
-
-
-def _processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        subprocess.run(["umount", "--lazy", str(disk.path)], capture_output=True)  # it may be unplugged already
 
 
 def _works_in(pid: int, folder: Path) -> bool:

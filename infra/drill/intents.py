@@ -63,7 +63,10 @@ class Intents:
     def hear(self, heard: Heard) -> None:
         self._write("heard", heard)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Intents":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
     def _write(self, what: str, one: Intent | Heard) -> None:

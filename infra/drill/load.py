@@ -2,11 +2,11 @@
 
 import asyncio
 import random
+from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 
@@ -17,9 +17,13 @@ from infra.drill.service import Service
 from infra.drill.stories import THINGS
 
 AGAIN_S = (0.05, 1.0)  # between two tries
-SHARES = {"probe": 68.0, "account": 9.0, "order": 14.0, "poison": 4.0, "image": 4.0, "report": 0.5, "video": 0.5}
+SHARES = {"probe": 66.0, "account": 9.0, "order": 14.0, "poison": 4.0, "image": 4.0, "upload": 1.5, "report": 0.5}
+SHARES |= {"video": 0.5, "search": 0.5}
 PATIENCE_S = 10.0  # for an answer
 GIVES_UP = 0.05  # of those that ask for a probe, and send only once: whether it was taken they never know
+TASKS = ("/v1/tasks", "/v1/search/rebuild")  # whose answer is a task itself
+AN_IMAGE = b64encode(b"image").decode()
+TUS = {"Tus-Resumable": "1.0.0"}
 UNSURE = (409, 429, 503, 507)  # the same request is sent again
 
 
@@ -35,6 +39,7 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _item: str = ""
+    _rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _begun: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
 
     async def run(self, clients: int) -> None:
@@ -59,6 +64,10 @@ class Load:
                 await self._order(client)
             case "poison":
                 await self._ask(client, "poison", "/v1/tasks")
+            case "upload":
+                await self._upload(client)
+            case "search":
+                await self._rebuild(client)
             case "report":
                 period = {"begin": self._begun.isoformat(), "end": (self._begun + timedelta(seconds=1)).isoformat()}
                 await self._definite(client, "report", "/v1/reports", period)
@@ -71,6 +80,49 @@ class Load:
         lines = [{"item": self._item, "quantity": 1}]
         made = await self._definite(client, "order", "/v1/orders", {"account": buyer.id, "lines": lines})
         await self._definite(client, "confirm", f"/v1/orders/{made.id}/confirm", {})
+
+    async def _upload(self, client: httpx.AsyncClient) -> None:
+        """An image in two pieces, by tus: after each doubt the server is asked where it goes on."""
+        number = self.intents.next()
+        begun = await self._definite(client, "upload", THINGS["upload"], {"image": number}, number=number)
+        if begun.answered is not Answered.OK:
+            return
+        content, path = stories.image(number), f"{THINGS['upload']}/{begun.id}"
+        while (offset := await self._offset(client, path)) != len(content):
+            if offset is not None:
+                piece = content[offset : max(offset + 1, len(content) // 2) if offset == 0 else len(content)]
+                head = TUS | {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+                await self._tried(client, "PATCH", path, head, piece)
+            await asyncio.sleep(self.chance.uniform(*AGAIN_S))
+
+    async def _offset(self, client: httpx.AsyncClient, path: str) -> int | None:
+        """Up to where the server has it; None where it cannot be asked."""
+        answer = await self._tried(client, "HEAD", path, TUS)
+        if answer is None or answer.status_code != 200:
+            return None
+        return int(answer.headers["Upload-Offset"])
+
+    async def _tried(
+        self, client: httpx.AsyncClient, method: str, path: str, head: dict[str, str], content: bytes = b""
+    ) -> httpx.Response | None:
+        try:
+            answer = await client.request(method, path, headers=head, content=content, timeout=PATIENCE_S)
+        except httpx.HTTPError:
+            return None
+        self.statuses[answer.status_code] += 1
+        return answer
+
+    async def _rebuild(self, client: httpx.AsyncClient) -> None:
+        """One at a time: another one that is asked for meanwhile would overtake it."""
+        if self._rebuilding.locked():
+            return
+        async with self._rebuilding:
+            asked = await self._definite(client, "search", "/v1/search/rebuild", {})
+            while asked.answered is Answered.OK:
+                answer = await self._tried(client, "GET", f"/v1/tasks/{asked.id}", {})
+                if answer is not None and answer.status_code == 200 and answer.json()["finished_at"]:
+                    return
+                await asyncio.sleep(AGAIN_S[1])
 
     async def _ask(self, client: httpx.AsyncClient, story: str, path: str, gives_up: bool = False) -> Heard:
         number = self.intents.next()
@@ -96,20 +148,23 @@ class Load:
         self.intents.hear(heard)
         return heard
 
-    def _body(self, intent: Intent) -> dict[str, Any]:
+    def _sending(self, intent: Intent) -> dict[str, Any]:
         match intent.story:
             case "image":
                 return {"content": stories.image(intent.body["image"])}
             case "video":
                 return {"content": stories.video(intent.body["video"], self.clip)}
+            case "upload":
+                length = str(len(stories.image(intent.body["image"])))
+                return {"headers": TUS | {"Upload-Length": length, "Upload-Metadata": f"purpose {AN_IMAGE}"}}
             case _:
                 return {"json": intent.body}
 
     async def _sent(self, client: httpx.AsyncClient, intent: Intent) -> Heard:
+        sending = self._sending(intent)
+        head = sending.pop("headers", {}) | {"Idempotency-Key": intent.key}
         try:
-            answer = await client.post(
-                intent.path, **self._body(intent), headers={"Idempotency-Key": intent.key}, timeout=PATIENCE_S
-            )
+            answer = await client.post(intent.path, **sending, headers=head, timeout=PATIENCE_S)
         except httpx.HTTPError:
             return Heard(intent.number, Answered.UNKNOWN)
         status = answer.status_code
@@ -118,6 +173,8 @@ class Load:
             return Heard(intent.number, Answered.UNKNOWN, status)
         if status >= 400:
             return Heard(intent.number, Answered.REFUSED, status)
+        if intent.story == "upload":  # tus: the answer has no body
+            return Heard(intent.number, Answered.OK, status, (), answer.headers["Location"].rpartition("/")[2])
         told = answer.json()
-        tasks = told.get("tasks") or ([told["id"]] if intent.path == "/v1/tasks" else [])
-        return Heard(intent.number, Answered.OK, status, tuple(tasks), str(UUID(told["id"])))
+        tasks = told.get("tasks") or ([told["id"]] if intent.path in TASKS else [])
+        return Heard(intent.number, Answered.OK, status, tuple(tasks), str(told.get("id", "")))

@@ -17,9 +17,9 @@ import httpx
 
 from infra.clock import new_id
 from infra.drill import watch
+from infra.drill.evidence import ENDS
 from infra.drill.points import POINTS, Point
 from infra.drill.service import CRASHING, Ended, Service, started, within
-from infra.drill.verdict import ENDS
 from infra.exits import DONE, FAILED
 
 SETTINGS = {"POSTCOMMIT_LEASE_S": "2", "POSTCOMMIT_HEARTBEAT_S": "0.5", "POSTCOMMIT_GRACE_S": "2"}

@@ -21,6 +21,7 @@ class Trouble:
     delay_s: float = 0.0  # before each piece
     reset_after: int = -1  # bytes of answers, of all connections together; -1: never
     lose_answer_to: bytes = b""  # once this was asked, the connection is reset in place of the answer
+    met: int = 0  # how often somebody has met it
 
 
 @dataclass(eq=False, slots=True)
@@ -65,20 +66,23 @@ class Proxy:
         self.trouble = trouble
         try:
             if trouble.refuse:
-                self.cut()
+                trouble.met += self.cut()
             yield
         finally:
             self.trouble = Trouble()
             if trouble.swallow:
                 self.cut()
 
-    def cut(self) -> None:
-        """Reset every connection."""
-        for pair in list(self._pairs):
+    def cut(self) -> int:
+        """Reset every connection; answers with how many there were."""
+        pairs = list(self._pairs)
+        for pair in pairs:
             pair.reset()
+        return len(pairs)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.trouble.refuse:
+            self.trouble.met += 1
             writer.transport.abort()
             return
         try:
@@ -108,11 +112,12 @@ class Proxy:
         while data := await reader.read(CHUNK):
             trouble = self.trouble
             if trouble.lose_answer_to and pair.asked:
+                trouble.met += 1
                 pair.reset()
                 return
             if 0 <= trouble.reset_after < len(data):
                 pair.near.write(data[: trouble.reset_after])
-                trouble.reset_after = -1
+                trouble.reset_after, trouble.met = -1, trouble.met + 1
                 await pair.near.drain()
                 pair.reset()
                 return
@@ -123,8 +128,11 @@ class Proxy:
 
     async def _pass(self, trouble: Trouble, writer: asyncio.StreamWriter, data: bytes) -> None:
         if trouble.delay_s:
+            trouble.met += 1
             await asyncio.sleep(trouble.delay_s)
-        if not trouble.swallow:
+        if trouble.swallow:
+            trouble.met += 1
+        else:
             writer.write(data)
             await writer.drain()
 

@@ -17,17 +17,20 @@ class Planned:
     lasts_s: float
 
 
-def schedule(seed: int, seconds: float, lasting: Mapping[str, tuple[float, float]]) -> list[Planned]:
-    """Faults for so many seconds. Every kind strikes once, in any order, before one strikes again.
+Form = tuple[tuple[float, float], int]
+"""Of a kind: how short and how long it lasts, in seconds, and how often it strikes in one round."""
 
-    `lasting` says of each kind how short and how long it lasts, in seconds."""
+
+def schedule(seed: int, seconds: float, kinds: Mapping[str, Form]) -> list[Planned]:
+    """Faults for so many seconds, in rounds: in each, every kind strikes as often as its form says, in any order."""
+    every = [name for name, (_, times) in sorted(kinds.items()) for _ in range(times)]
     chance, found, left = random.Random(seed), list[Planned](), list[str]()
     at = 0.0
-    while at < seconds and lasting:
+    while at < seconds and every:
         if not left:
-            left = chance.sample(sorted(lasting), len(lasting))
+            left = chance.sample(every, len(every))
         kind = left.pop()
-        planned = Planned(len(found) + 1, kind, chance.uniform(*SETTLE_S), chance.uniform(*lasting[kind]))
+        planned = Planned(len(found) + 1, kind, chance.uniform(*SETTLE_S), chance.uniform(*kinds[kind][0]))
         found.append(planned)
         at += planned.after_s + planned.lasts_s
     return found

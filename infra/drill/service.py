@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,15 @@ import asyncpg
 import httpx
 import msgspec
 
+from infra.drill.bucket import bucket, environment
 from infra.drill.disk import Disk
 from infra.drill.proxy import HOST, Proxy
+from infra.embedded.child import tie
 from infra.embedded.home import Home, occupied
 from infra.roles.up import Role, roles_of, up
 
 PATHS = {"postgres": "postgres", "nats": "nats", "smtp": "mail", "webhook": "notices"}  # a path -> the port it leads to
+STORE = "store"  # the path to it, where it speaks S3
 ROLES = ("api", "relay", "worker", "reader")
 READY = "postcommit is ready"
 WORKERS = RELAYS = 2
@@ -48,7 +52,7 @@ class Service:
     """Its addresses, keys and data outlive a restart."""
 
     home: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str]  # of all that is started
     proxies: Mapping[str, Proxy]
     disk: Disk | None  # on which the home lies, where it has one of its own
     process: asyncio.subprocess.Process = field(init=False)
@@ -59,9 +63,10 @@ class Service:
         with (self.home / "logs/up.log").open("ab") as talk:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "infra.drill.service", str(self.home), listening),
-                env=_apart() | dict(self.environ),
+                env=self.environ,
                 stdout=subprocess.PIPE,
                 stderr=talk,
+                preexec_fn=partial(tie, os.getpid(), signal.SIGTERM),  # it must not outlive the drill
             )
         assert self.process.stdout is not None
         async with asyncio.timeout(START_S):
@@ -137,14 +142,21 @@ async def within(holds: Callable[[], T], what: str, patience_s: float = BACK_S) 
 
 
 @asynccontextmanager
-async def started(home: Path, environ: Mapping[str, str], disk: Disk | None = None) -> AsyncIterator[Service]:
-    """The service on a fresh directory, for as long as the block runs. Raises NotStarted."""
+async def started(
+    home: Path, environ: Mapping[str, str], disk: Disk | None = None, afar: Path | None = None
+) -> AsyncIterator[Service]:
+    """The service on a fresh directory, for as long as the block runs; with `afar`, a file for the log of a store that
+    speaks S3, files are kept there. Raises NotStarted."""
     with occupied(home) as made:
         ports = dict(made.ports)
-    service = Service(home, environ, {path: Proxy(path, ports[to]) for path, to in PATHS.items()}, disk)
+    proxies = {path: Proxy(path, ports[to]) for path, to in PATHS.items()}
     async with AsyncExitStack() as open:
-        for proxy in service.proxies.values():
+        if afar is not None:
+            proxies[STORE] = Proxy(STORE, await open.enter_async_context(bucket(afar)))
+        for proxy in proxies.values():
             await open.enter_async_context(proxy.open())
+        store = environment(proxies[STORE].port) if afar is not None else {}
+        service = Service(home, _apart() | dict(environ) | dict(store), proxies, disk)
         try:
             await service.start()
             yield service

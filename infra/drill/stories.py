@@ -13,12 +13,25 @@ from typing import Any
 import imageio_ffmpeg
 from PIL import Image
 
+from infra.drill.intents import Intent
+
 CHAIN = ("email_order_confirmation", "warehouse_notify", "analytics_record")
 PRICE_CENTS = 100
 LAMP = {"name": "Lamp", "price_cents": PRICE_CENTS, "currency": "EUR"}
 
-
-THINGS = {"image": "/v1/images", "video": "/v1/videos", "report": "/v1/reports"}  # what must be complete at the end
+THINGS = {"image": "/v1/images", "video": "/v1/videos", "report": "/v1/reports", "upload": "/v1/uploads"}
+"""What must be complete at the end, and where it is asked for."""
+MADE = {
+    "account": ("account", "account.registered"),
+    "item": ("item", "item.created"),
+    "order": ("order", "order.created"),
+    "confirm": ("order", "order.confirmed"),
+    "image": ("image", "image.created"),
+    "video": ("video", "video.created"),
+    "report": ("report", "report.requested"),
+    "upload": ("upload", "upload.begun"),
+}
+"""Story -> the category of the stream and the fact in it that its answer stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +92,21 @@ def expected(story: str, body: Any) -> tuple[Expected, ...]:
             return (Expected("video_probe"),)
         case "report":
             return (Expected("report_plan"),)
-        case "poison" | "item" | "order":
+        case "search":
+            return (Expected("search_rebuild", result=lambda result: result["differences"] == 0),)
+        case "poison" | "item" | "order" | "upload":
             return ()
     raise AssertionError(f"Nobody tells the story {story}.")
+
+
+def buyer_of(intent: Intent) -> str:
+    """The id of the account that an order is for."""
+    return str(intent.body["account"])
+
+
+def order_of(intent: Intent) -> str:
+    """The id of the order that is confirmed."""
+    return intent.path.split("/")[3]
 
 
 def image(number: int) -> bytes:

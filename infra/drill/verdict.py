@@ -1,85 +1,19 @@
 """The verdict: what was meant, against what the log and the far sides tell. Pure, so that it can be tested itself."""
 
 import json
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from infra.drill.intents import Answered, Heard, Intent
-from infra.drill.stories import Expected, expected
+from infra.drill import effects, recovery
+from infra.drill.evidence import Evidence, Life, lives_of
+from infra.drill.intents import Answered
+from infra.drill.stories import MADE, Expected, expected, of_probe, order_of
 
-ENDS = ("completed", "failed", "cancelled")
-FIRST = ("queued", "scheduled", "waiting")
-NEAR = timedelta(seconds=30)  # after a fault, in which what it has cut off is done again
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A fact as the auditor was told it."""
-
-    position: int
-    id: str
-    stream: str
-    name: str
-    at: datetime
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Struck:
-    """A fault, from its begin to its end, and the paths on which it may repeat an effect."""
-
-    kind: str
-    began: datetime
-    ended: datetime
-    touches: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a far side has taken: of which task, under which name, when."""
-
-    path: str  # email, webhook
-    name: str
-    task: str
-    at: datetime
-
-
-@dataclass(slots=True)
-class Life:
-    """A task as the log tells of it."""
-
-    id: str
-    kind: str = ""
-    request: Mapping[str, Any] = field(default_factory=dict)
-    began: datetime | None = None
-    moved: list[datetime] = field(default_factory=list)  # when its facts were written, in order
-    ends: list[Line] = field(default_factory=list)
-
-    @property
-    def ended(self) -> datetime | None:
-        return _written(self.ends[0].id) if self.ends else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """All that the verdict rests on."""
-
-    intents: Sequence[Intent]
-    heard: Mapping[int, Heard]
-    lines: Sequence[Line]
-    arrivals: Sequence[Arrival]
-    struck: Sequence[Struck]
-    statuses: Mapping[int, int]  # HTTP status -> answers
-    seen_live: Mapping[int, str]  # position -> id, as a reader saw it meanwhile
-    things: Mapping[str, str]  # id of an image, a video, a report -> what it is and its status, at the end
-    broken: Sequence[str]  # invariants that do not hold
-    failed: Sequence[str]  # faults that could not strike
+FORGING = "repeated-and-forged:nats"
+LATE = timedelta(seconds=30)  # within which a subscriber is handed what was forged
 
 
 @dataclass(slots=True)
@@ -97,21 +31,29 @@ class Verdict:
 def judge(evidence: Evidence) -> Verdict:
     """Every list of the verdict must be empty."""
     lives = lives_of(evidence.lines)
-    wanted = _wanted(evidence)
-    known = set(wanted) | _of_unknown(evidence, lives) | set(_caused(evidence, lives))
-    explained, unexplained = duplicates(evidence.arrivals, evidence.struck)
+    wanted, odd = _wanted(evidence)
+    wanted |= _of_unknown(evidence, lives)
+    known = set(wanted) | set(_caused(evidence, lives))
+    explained, unexplained = effects.duplicates(evidence.arrivals, evidence.struck)
+    forged, otherwise = _subscribed(evidence)
     wrong = {
-        "lost": [f"{id}: {one.kind}, accepted and not in the log" for id, one in wanted.items() if id not in lives],
+        "lost": [
+            *(f"{id}: {one.kind}, accepted and not in the log" for id, one in wanted.items() if id not in lives),
+            *_things_lost(evidence),
+        ],
         "stuck": [f"{life.id}: {life.kind}" for life in lives.values() if not life.ends],
+        "wrong_answer": odd,
         "wrong_result": list(_wrong_results(wanted, lives)),
         "thing_incomplete": [f"{id}: {told}" for id, told in evidence.things.items() if not told.endswith(" complete")],
         "second_visible_result": [f"{life.id}: {len(life.ends)} ends" for life in lives.values() if len(life.ends) > 1],
         "phantom_task": [
             f"{life.id}: {life.kind}, nobody asked for it" for id, life in lives.items() if id not in known
         ],
-        "phantom_effect": list(_phantoms(evidence.arrivals, lives)),
-        "missing_effect": list(_missing(evidence.arrivals, lives)),
-        "unknown_taken_twice": list(_twice(evidence, lives)),
+        "phantom_thing": list(_phantom_things(evidence)),
+        "phantom_effect": list(effects.phantoms(evidence.arrivals, lives)),
+        "missing_effect": list(effects.missing(evidence.arrivals, lives)),
+        "wrong_effect": list(effects.wrong(evidence)),
+        "unknown_taken_twice": list(_twice(lives)),
         "duplicate_unexplained": unexplained,
         "status_not_allowed": [
             f"{status}: {count} times" for status, count in sorted(evidence.statuses.items()) if not _allowed(status)
@@ -125,86 +67,44 @@ def judge(evidence: Evidence) -> Verdict:
         ],
         "poison_taken": [f"intent {number}" for number in _numbers(evidence, "poison", Answered.OK)],
         "log_told_otherwise": list(_told_otherwise(evidence)),
+        "stream_told_otherwise": otherwise,
         "never_answered": [
             f"intent {one.number}: {one.story}" for one in evidence.intents if one.number not in evidence.heard
         ],
         "invariant_broken": list(evidence.broken),
+        "invariant_broken_meanwhile": list(evidence.broken_meanwhile),
+        "grown_without_end": list(evidence.beyond),
         "fault_failed": list(evidence.failed),
     }
-    return Verdict(wrong, _figures(evidence, lives, explained))
+    by_fault = Counter(one.rpartition(": ")[2].partition(",")[0] for one in explained)
+    figures = {"duplicates_explained": len(explained), "duplicates_by_fault": dict(by_fault), "forged_heard": forged}
+    return Verdict(wrong, _figures(evidence, lives) | figures)
 
 
-def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
-    """Every task of the log."""
-    found: dict[str, Life] = {}
-    for line in lines:
-        category, _, id = line.stream.partition("-")
-        if category != "task":
-            continue
-        life = found.setdefault(id, Life(id))
-        name = line.name.partition(".")[2]
-        life.moved.append(_written(line.id))
-        if life.began is None and name in FIRST:
-            asked = line.data.get("asked") or {}
-            life.began, life.kind, life.request = life.moved[0], asked.get("kind", ""), asked.get("request", {})
-        if name in ENDS:
-            life.ends.append(line)
-    return found
-
-
-def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[list[str], list[str]]:
-    """What arrived more than once: explained by a fault on its path, and unexplained."""
-    times: dict[tuple[str, str], list[datetime]] = defaultdict(list)
-    for arrival in arrivals:
-        times[arrival.path, arrival.name].append(arrival.at)
-    explained, unexplained = list[str](), list[str]()
-    for (path, name), found in times.items():
-        found.sort()
-        for first, again in pairwise(found):
-            near = [one for one in struck if one.began <= again <= one.ended + NEAR and first <= one.ended]
-            by = [one.kind for one in near if path in one.touches]
-            told = f"{path} {name} at {again:%H:%M:%S}"
-            (explained if by else unexplained).append(f"{told}: {', '.join(by[:3])}" if by else told)
-    return explained, unexplained
-
-
-def recoveries(lives: Iterable[Life], struck: Sequence[Struck]) -> list[float]:
-    """Of each fault, the seconds from its end until every task that was open at its begin had moved."""
-    found = []
-    for one in struck:
-        after = [
-            next((at for at in life.moved if at > one.ended), None)
-            for life in lives
-            if life.began is not None
-            and life.began <= one.began
-            and (life.ended is None or life.ended > one.ended)
-            and not any(one.began < at <= one.ended for at in life.moved)
-        ]
-        found.append(max(((at - one.ended).total_seconds() for at in after if at is not None), default=0.0))
-    return found
-
-
-def _written(id: str) -> datetime:
-    """When a fact was written: its id says so (UUIDv7, RFC 9562 5.7) also where a worker's clock is moved."""
-    return datetime.fromtimestamp((UUID(id).int >> 80) / 1_000, UTC)
-
-
-def _wanted(evidence: Evidence) -> dict[str, Expected]:
-    """What was accepted: tasks, and what is to come of each."""
-    found = dict[str, Expected]()
+def _wanted(evidence: Evidence) -> tuple[dict[str, Expected], list[str]]:
+    """What was accepted: tasks, and what is to come of each; and the answers that name others than they should."""
+    found, odd = dict[str, Expected](), list[str]()
     for intent in evidence.intents:
         heard = evidence.heard.get(intent.number)
-        if heard is not None and heard.answered is Answered.OK and intent.story != "poison":
-            of_each = expected(intent.story, intent.body)
-            assert len(of_each) == len(heard.tasks), f"{intent} was answered with {heard.tasks}."
+        if heard is None or heard.answered is not Answered.OK or intent.story == "poison":
+            continue
+        of_each = expected(intent.story, intent.body)
+        if len(of_each) == len(heard.tasks) and heard.id:
             found.update(zip(heard.tasks, of_each, strict=True))
-    return found
+        else:
+            odd.append(f"intent {intent.number}: {intent.story} names {heard.id!r} and {len(heard.tasks)} tasks")
+    return found, odd
 
 
-def _of_unknown(evidence: Evidence, lives: Mapping[str, Life]) -> set[str]:
-    """Tasks of probes of which nobody heard."""
+def _of_unknown(evidence: Evidence, lives: Mapping[str, Life]) -> dict[str, Expected]:
+    """Tasks of probes of which nobody heard: what is to come of them is known all the same."""
     numbers = set(_numbers(evidence, "probe", Answered.UNKNOWN))
-    return {id for id, life in lives.items() if life.kind == "probe" and _number(life) in numbers}
+    bodies = {one.number: one.body for one in evidence.intents if one.number in numbers}
+    return {
+        id: of_probe(bodies[_number(life)])
+        for id, life in lives.items()
+        if life.kind == "probe" and _number(life) in bodies
+    }
 
 
 def _caused(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:
@@ -217,7 +117,30 @@ def _caused(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:
             yield id
 
 
-def _twice(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:
+def _things_lost(evidence: Evidence) -> Iterable[str]:
+    """What was accepted and has no stream, or not the fact that it should have, once."""
+    facts = Counter((line.stream, line.name) for line in evidence.lines)
+    for intent in evidence.intents:
+        heard = evidence.heard.get(intent.number)
+        if heard is None or heard.answered is not Answered.OK or intent.story not in MADE:
+            continue
+        category, name = MADE[intent.story]
+        id = order_of(intent) if intent.story == "confirm" else heard.id
+        if (times := facts[f"{category}-{id}", name]) != 1:
+            yield f"intent {intent.number}: {intent.story} {id} has {name} {times} times"
+
+
+def _phantom_things(evidence: Evidence) -> Iterable[str]:
+    """Streams of things that nobody asked for."""
+    known = {heard.id for heard in evidence.heard.values()} | set(evidence.things)
+    categories = {category for category, _ in MADE.values()} - {"upload"}  # each image and film is one, too
+    for stream in dict.fromkeys(line.stream for line in evidence.lines):
+        category, _, id = stream.partition("-")
+        if category in categories and id not in known:
+            yield f"{stream}, nobody asked for it"
+
+
+def _twice(lives: Mapping[str, Life]) -> Iterable[str]:
     count = Counter(_number(life) for life in lives.values() if life.kind == "probe")
     for number, times in count.items():
         if times > 1:
@@ -226,7 +149,7 @@ def _twice(evidence: Evidence, lives: Mapping[str, Life]) -> Iterable[str]:
 
 def _number(life: Life) -> int:
     payload = life.request.get("payload")
-    return int(payload["drill"]) if isinstance(payload, dict) else 0
+    return int(payload["drill"]) if isinstance(payload, dict) and "drill" in payload else 0
 
 
 def _numbers(evidence: Evidence, story: str, answered: Answered) -> Iterable[int]:
@@ -241,30 +164,18 @@ def _wrong_results(wanted: Mapping[str, Expected], lives: Mapping[str, Life]) ->
         life = lives.get(id)
         if life is None or not life.ends:
             continue
-        end = life.ends[0].name.partition(".")[2]
+        end, data = life.ends[0].name.partition(".")[2], life.ends[0].data
         if life.kind != one.kind or end != one.end:
-            yield f"{id}: {life.kind} {end}, expected {one.kind} {one.end}: {life.ends[0].data}"
-        elif end == "completed" and not one.result(life.ends[0].data["result"]):
-            yield f"{id}: {life.ends[0].data['result']}"
+            yield f"{id}: {life.kind} {end}, expected {one.kind} {one.end}: {data}"
+        elif end == "completed" and not _right(one, data.get("result")):
+            yield f"{id}: {life.kind} with {data.get('result')}"
 
 
-EFFECTS = {"email_welcome": "email", "email_order_confirmation": "email", "warehouse_notify": "webhook"}
-
-
-def _phantoms(arrivals: Sequence[Arrival], lives: Mapping[str, Life]) -> Iterable[str]:
-    for one in arrivals:
-        life = lives.get(one.task)
-        if life is None or EFFECTS.get(life.kind) != one.path:
-            yield f"{one.path} {one.name} of no such task"
-
-
-def _missing(arrivals: Sequence[Arrival], lives: Mapping[str, Life]) -> Iterable[str]:
-    arrived = {(one.path, one.task) for one in arrivals}
-    for life in lives.values():
-        path = EFFECTS.get(life.kind)
-        complete = life.ends and life.ends[0].name.endswith(".completed")
-        if path and complete and (path, life.id) not in arrived:
-            yield f"{life.id}: {life.kind} is complete, and its {path} never came"
+def _right(one: Expected, result: Any) -> bool:
+    try:
+        return one.result(result)
+    except (KeyError, TypeError):  # it has not what it should have
+        return False
 
 
 def _allowed(status: int) -> bool:
@@ -283,24 +194,43 @@ def _told_otherwise(evidence: Evidence) -> Iterable[str]:
             yield f"position {position} was {id}, and is {told.get(position)}"
 
 
-def _figures(evidence: Evidence, lives: Mapping[str, Life], explained: Sequence[str]) -> dict[str, Any]:
-    took = sorted(recoveries(lives.values(), evidence.struck))
-    answered = Counter(heard.answered.value for heard in evidence.heard.values())
+def _subscribed(evidence: Evidence) -> tuple[int, list[str]]:
+    """How many messages that somebody forged a subscriber was handed; and those that are not what the log says, while
+    nobody forged."""
+    told = {line.position: line.id for line in evidence.lines}
+    forging = [one for one in evidence.struck if one.kind == FORGING]
+    other = [one for one in evidence.subscribed if told.get(one.position) != one.id]
+    forged = [one for one in other if any(each.began <= one.at <= each.ended + LATE for each in forging)]
+    wrong = [
+        f"position {one.position} was {one.id or 'a foreign message'} at {one.at:%H:%M:%S}, and is "
+        f"{told.get(one.position, 'nothing')}"
+        for one in other
+        if one not in forged
+    ]
+    if not evidence.subscribed:
+        wrong.append("a subscriber was handed nothing")
+    return len(forged), wrong
+
+
+def _figures(evidence: Evidence, lives: Mapping[str, Life]) -> dict[str, Any]:
     n = len(lives)
+    live = {one.position for one in evidence.subscribed}
     return {
         "intents": len(evidence.intents),
-        "answered": dict(answered),
+        "answered": dict(Counter(heard.answered.value for heard in evidence.heard.values())),
         "tasks": n,
         "tasks_by_kind": dict(Counter(life.kind for life in lives.values())),
         "facts": len(evidence.lines),
         "faults": len(evidence.struck),
         "fault_kinds": len({one.kind for one in evidence.struck}),
+        "faults_by_kind": dict(sorted(Counter(one.kind for one in evidence.struck).items())),
         "answers_by_status": dict(sorted(evidence.statuses.items())),
-        "duplicates_explained": len(explained),
-        "recovery_s": {"p50": _quantile(took, 0.5), "p99": _quantile(took, 0.99), "max": took[-1] if took else 0.0},
+        "effects": len(evidence.arrivals),
+        "handed_live": _share(len(live), len(evidence.lines)),  # of the facts; what is missing the log tells
+        "recovery_s": recovery.figures(recovery.recoveries(lives.values(), evidence.struck)),
         "loss_below": 3 / n if n else 1.0,  # the rule of three: 0 of n seen, so under 3/n at 95 % (Hanley 1983)
     }
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return round(ordered[min(math.ceil(share * len(ordered)), len(ordered)) - 1], 2) if ordered else 0.0
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0

@@ -1,9 +1,11 @@
-"""Who watches meanwhile: an auditor that reads the log as it grows, and the evidence that is gathered at the end."""
+"""The evidence that is gathered at the end: the whole log, what arrived, what became of things, the invariants."""
 
 import asyncio
 import email
+import email.policy
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,33 +13,14 @@ from typing import Any
 
 import httpx
 
-from adapters.postgres.database import Database
-from infra.check.run import check
+from infra.drill.evidence import Arrival, Line
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.service import Service
 from infra.drill.stories import THINGS
-from infra.drill.verdict import Arrival, Line
-from infra.store import files_at
 
-PAGE = 500
-LOOK_S = 1.0
 NAMED = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 )  # the task, in a name of its effect
-
-
-async def audit(service: Service, seen: dict[int, str]) -> None:
-    """Read the log page by page as it grows, until cancelled; what is away is asked again."""
-    async with service.client("auditor") as client:
-        while True:
-            try:
-                answer = await client.get("/v1/events", params={"after": max(seen, default=0), "limit": PAGE})
-                items = answer.json()["items"] if answer.status_code == 200 else []
-            except httpx.HTTPError:
-                items = []
-            seen.update((one["position"], one["id"]) for one in items)
-            if len(items) < PAGE:
-                await asyncio.sleep(LOOK_S)
 
 
 async def replay(service: Service) -> list[Line]:
@@ -55,45 +38,71 @@ async def _told(client: httpx.AsyncClient) -> AsyncIterator[dict[str, Any]]:
 
 
 def _line(told: dict[str, Any]) -> Line:
-    at = datetime.fromisoformat(told["at"])
-    return Line(told["position"], told["id"], told["stream"], told["name"], at, told["data"])
+    return Line(told["position"], told["id"], told["stream"], told["name"], told["data"])
 
 
 def arrivals(home: Path) -> list[Arrival]:
     """What the far sides have on their disks."""
-    found = []
-    for path in sorted((home / "mail").glob("*.eml")):
-        with path.open("rb") as file:
-            found.append(_arrival("email", str(email.message_from_binary_file(file)["Message-ID"]).strip(), path))
-    for path in sorted((home / "notices").glob("*.json")):
-        found.append(_arrival("webhook", json.loads(path.read_text())["webhook_id"], path))
-    return found
+    found = [_mail(path) for path in sorted((home / "mail").glob("*.eml"))]
+    return found + [_notice(path) for path in sorted((home / "notices").glob("*.json"))]
 
 
-def _arrival(sort: str, name: str, path: Path) -> Arrival:
+def _mail(path: Path) -> Arrival:
+    with path.open("rb") as file:
+        told = email.message_from_binary_file(file, policy=email.policy.default)
+    return _arrival("email", str(told["Message-ID"]).strip(), f"{told['X-Envelope-To']}: {told['Subject']}", path)
+
+
+def _notice(path: Path) -> Arrival:
+    told = json.loads(path.read_text())
+    body = told["body"]
+    return _arrival("webhook", told["webhook_id"], f"{body.get('type')}: {body.get('data', {}).get('order')}", path)
+
+
+def _arrival(sort: str, name: str, about: str, path: Path) -> Arrival:
     found = NAMED.search(name)
     at = datetime.strptime(path.name.partition("Z")[0], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
-    return Arrival(sort, name, found[0] if found else "", at)
+    return Arrival(sort, name, found[0] if found else "", about, at)
 
 
 async def things(service: Service, meant: Sequence[Intent], heard: Mapping[int, Heard]) -> dict[str, str]:
-    """The status of every image, video and report that was accepted."""
+    """What became of every image, film, report and upload that was accepted: its name and its status."""
     found = {}
     async with service.client("operator", 60) as client:
         for intent in meant:
             answer = heard.get(intent.number)
             if intent.story in THINGS and answer is not None and answer.answered is Answered.OK:
-                told = (await client.get(f"{THINGS[intent.story]}/{answer.id}")).raise_for_status().json()
-                found[answer.id] = f"{intent.story} {told['status']}"
+                told = await _asked(client, f"{THINGS[intent.story]}/{answer.id}")
+                found[answer.id] = f"{intent.story} {told.get('status')}"
+                if intent.story == "upload":
+                    found |= await _uploaded(client, answer.id, told)
     return found
+
+
+async def _uploaded(client: httpx.AsyncClient, upload: str, told: Mapping[str, Any]) -> dict[str, str]:
+    """It is complete when it is finished and has become an image, which is a thing as well."""
+    link = (told.get("links") or {}).get("image", "")
+    if told.get("status") != "finished" or not link:
+        return {upload: f"upload {told.get('status')} without an image"}
+    image = await _asked(client, link)
+    return {upload: "upload complete", link.rpartition("/")[2]: f"image {image.get('status')}"}
+
+
+async def _asked(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    answer = await client.get(path)
+    return dict(answer.json()) if answer.status_code == 200 else {"status": f"answered with {answer.status_code}"}
 
 
 async def broken(service: Service) -> list[str]:
     """The invariants that do not hold, as `postcommit check` finds them."""
-    database = Database(service.run["postgres"], 2, "postcommit drill", statement_s=600)
-    try:
-        files = files_at(service.run["files"])
-        findings = [one async for one in check(database, service.run["nats_admin"], files) if one.offenders]
-    finally:
-        await database.close()
-    return [f"{one.name}: {', '.join(one.offenders[:3])}" for one in findings]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "infra.cli", "check", "--home", str(service.home), "--json"),
+        env=service.environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    told, said = await process.communicate()
+    if not told:
+        return [f"`postcommit check` could not ask: {said.decode()[-500:]}"]
+    invariants: dict[str, list[str]] = json.loads(told)["invariants"]
+    return [f"{name}: {', '.join(found[:3])}" for name, found in invariants.items() if found]

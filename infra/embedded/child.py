@@ -68,7 +68,7 @@ def spawn(command: Command) -> Process:
                 user=command.user.uid if command.user else None,
                 group=command.user.gid if command.user else None,
                 extra_groups=[] if command.user else None,
-                preexec_fn=partial(_tie, os.getpid(), command.orphaned),
+                preexec_fn=partial(tie, os.getpid(), command.orphaned),
             )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{process.pid}\n".encode(), 0)
@@ -154,7 +154,7 @@ def tail(log: Path, lines: int = 3) -> str:
     return f"see {log}" + "".join(f"\n  {line}" for line in last)
 
 
-def _tie(parent: int, orphaned: signal.Signals) -> None:
+def tie(parent: int, orphaned: signal.Signals) -> None:
     """Runs in the child, after the change of user, which would clear the setting again."""
     LIBC.prctl(PR_SET_PDEATHSIG, int(orphaned), 0, 0, 0)
     if os.getppid() != parent:  # the parent died before the setting was made

@@ -1,6 +1,9 @@
 """Is an image, made smaller, the image that it was? And what is none, or is a trap?"""
 
+import json
 import os
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from adapters.tools.sandbox import TooMuch
 SIDES = (32, 100, 400)
 IMAGES = Images(SIDES)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+CHILD = Path(__file__).parents[2] / "adapters/tools/children/picture.py"
 PLACE = 0x8825  # where it was taken
 TURNED = 0x112
 
@@ -114,3 +118,12 @@ async def test_what_cannot_be_shown_is_refused_in_words(data: bytes, words: str,
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+def test_a_full_disk_is_no_fault_of_the_image(made: Path) -> None:
+    (made / "32.jpg").symlink_to("/dev/full")
+    asked = json.dumps({"sides": [32], "most_pixels": 1_000_000})
+    argv = [sys.executable, "-I", str(CHILD), asked]
+    done = subprocess.run(argv, input=saved(picture(), "PNG"), cwd=made, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"No space left on device" in done.stderr, "for which the sandbox looks"

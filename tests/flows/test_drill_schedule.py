@@ -2,22 +2,23 @@
 
 from collections import Counter
 
-from infra.drill.faults import FAULTS
+from infra.drill.faults.table import FAULTS
 from infra.drill.schedule import schedule
 
-LASTING = {name: fault.lasts_s for name, fault in FAULTS.items()}
+KINDS = {name: (fault.lasts_s, fault.weight) for name, fault in FAULTS.items()}
 
 
 def test_the_same_seed_makes_the_same_faults() -> None:
-    assert schedule(7, 3_600, LASTING) == schedule(7, 3_600, LASTING)
-    assert schedule(7, 3_600, LASTING) != schedule(8, 3_600, LASTING)
+    assert schedule(7, 3_600, KINDS) == schedule(7, 3_600, KINDS)
+    assert schedule(7, 3_600, KINDS) != schedule(8, 3_600, KINDS)
 
 
-def test_every_kind_strikes_before_one_strikes_again() -> None:
-    planned = schedule(7, 7_200, LASTING)
+def test_every_kind_strikes_as_often_as_its_weight_says_before_one_strikes_again() -> None:
+    planned = schedule(7, 7_200, KINDS)
     counts = Counter(one.kind for one in planned)
     assert counts.keys() == FAULTS.keys()
-    assert max(counts.values()) - min(counts.values()) <= 1
+    rounds = [counts[name] / weight for name, (_, weight) in KINDS.items()]
+    assert max(rounds) - min(rounds) <= 1
     for one in planned:
-        shortest, longest = LASTING[one.kind]
+        shortest, longest = KINDS[one.kind][0]
         assert shortest <= one.lasts_s <= longest

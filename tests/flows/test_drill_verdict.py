@@ -8,8 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from infra.drill.evidence import Arrival, Evidence, Line, Live, Struck, lives_of
 from infra.drill.intents import Answered, Heard, Intent
-from infra.drill.verdict import Arrival, Evidence, Line, Struck, judge, lives_of, recoveries
+from infra.drill.recovery import Recovery, figures, recoveries
+from infra.drill.verdict import FORGING, judge
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PROBE, MAIL, NOTICE, LATER = "probe-1", "mail-1", "notice-1", "probe-2"
@@ -33,23 +35,25 @@ def life(position: int, task: str, kind: str, request: Any, result: Any, begun: 
     asked = {"asked": {"kind": kind, "request": request}}
     done = {"result": result}
     return [
-        Line(position, id_at(position, begun), f"task-{task}", "task.queued", at(begun), asked),
-        Line(position + 1, id_at(position + 1, ended), f"task-{task}", "task.completed", at(ended), done),
+        Line(position, id_at(position, begun), f"task-{task}", "task.queued", asked),
+        Line(position + 1, id_at(position + 1, ended), f"task-{task}", "task.completed", done),
     ]
 
 
 ASKED = {"payload": {"drill": 1}}
 GAVE_UP = {"payload": {"drill": 3}}
+ADA = {"email": "ada@example.com", "name": "Ada"}
+WELCOME = "ada@example.com: Welcome, Ada"
 GOOD = Evidence(
     intents=[
         intent(1, "probe", {"kind": "probe", "request": ASKED}),
-        intent(2, "account", {}),
+        intent(2, "account", ADA),
         intent(3, "probe", {"kind": "probe", "request": GAVE_UP}),
         intent(4, "poison", {}),
     ],
     heard={
-        1: Heard(1, Answered.OK, 202, (PROBE,)),
-        2: Heard(2, Answered.OK, 201, (MAIL,)),
+        1: Heard(1, Answered.OK, 202, (PROBE,), PROBE),
+        2: Heard(2, Answered.OK, 201, (MAIL,), "ada"),
         3: Heard(3, Answered.UNKNOWN),
         4: Heard(4, Answered.REFUSED, 422),
     },
@@ -57,13 +61,17 @@ GOOD = Evidence(
         *life(1, PROBE, "probe", ASKED, ASKED | {"attempt": 1}, 1, 2),
         *life(3, MAIL, "email_welcome", {}, {"message_id": f"<task-{MAIL}@x>"}, 1, 30),
         *life(5, LATER, "probe", GAVE_UP, GAVE_UP | {"attempt": 2}, 1, 40),
+        Line(7, id_at(7, 1), "account-ada", "account.registered", {}),
     ],
-    arrivals=[Arrival("email", f"<task-{MAIL}@x>", MAIL, at(29))],
+    arrivals=[Arrival("email", f"<task-{MAIL}@x>", MAIL, WELCOME, at(29))],
     struck=[Struck("kill:worker", at(10), at(12), frozenset({"email"}))],
     statuses={202: 2, 422: 1, 503: 4},
     seen_live={1: id_at(1, 1), 2: id_at(2, 2)},
+    subscribed=[Live(1, id_at(1, 1), at(2)), Live(7, id_at(7, 1), at(3))],
     things={},
     broken=[],
+    broken_meanwhile=[],
+    beyond=[],
     failed=[],
 )
 
@@ -72,7 +80,7 @@ def without(*positions: int) -> Callable[[Evidence], Evidence]:
     def change(one: Evidence) -> Evidence:
         kept = [line for line in one.lines if line.position not in positions]
         dense = [replace(line, position=number) for number, line in enumerate(kept, 1)]
-        return replace(one, lines=dense, seen_live={1: dense[0].id})
+        return replace(one, lines=dense, seen_live={1: dense[0].id}, subscribed=[Live(1, dense[0].id, at(2))])
 
     return change
 
@@ -89,31 +97,46 @@ def changed(**fields: Any) -> Callable[[Evidence], Evidence]:
     return lambda one: replace(one, **fields)
 
 
-AGAIN = Arrival("email", f"<task-{MAIL}@x>", MAIL, at(29.5))
-SECOND = Line(7, id_at(7, 50), f"task-{PROBE}", "task.failed", at(50), {})
+AGAIN = Arrival("email", f"<task-{MAIL}@x>", MAIL, WELCOME, at(29.5))
+SECOND = Line(8, id_at(8, 50), f"task-{PROBE}", "task.failed", {})
+NOBODYS = Line(8, id_at(8, 1), "order-nobody", "order.created", {})
+OF_LATER = [*life(5, LATER, "probe", GAVE_UP, {"payload": "other", "attempt": 2}, 1, 40)]
+NO_TASK, NOT_ALLOWED = {1: Heard(1, Answered.OK, 202, (), "x")}, {3: Heard(3, Answered.REFUSED, 401)}
 SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("lost", without(1, 2)),
+    ("lost", without(7)),
+    ("wrong_answer", lambda one: replace(without(1, 2)(one), heard=one.heard | NO_TASK)),
     ("stuck", without(6)),
     (
         "wrong_result",
         changed(lines=[*life(1, PROBE, "probe", ASKED, {"payload": "other", "attempt": 1}, 1, 2), *GOOD.lines[2:]]),
     ),
+    ("wrong_result", changed(lines=[*GOOD.lines[:4], *OF_LATER, GOOD.lines[6]])),
     ("thing_incomplete", changed(things={"video-1": "video in_progress"})),
     ("second_visible_result", with_lines(SECOND)),
-    ("phantom_task", with_lines(*life(7, "nobody", "image_sizes", {}, {}, 1, 2))),
-    ("phantom_effect", with_arrivals(Arrival("webhook", "nobody", "nobody", at(5)))),
+    ("phantom_task", with_lines(*life(8, "nobody", "image_sizes", {}, {}, 1, 2))),
+    ("phantom_thing", with_lines(NOBODYS)),
+    ("phantom_effect", with_arrivals(Arrival("webhook", "nobody", "nobody", "", at(5)))),
     ("missing_effect", changed(arrivals=[])),
+    ("wrong_effect", changed(arrivals=[replace(GOOD.arrivals[0], about="eve@example.com: Welcome, Ada")])),
     (
         "unknown_taken_twice",
-        with_lines(*life(7, "probe-3", "probe", GAVE_UP, GAVE_UP | {"attempt": 1}, 1, 2)),
+        with_lines(*life(8, "probe-3", "probe", GAVE_UP, GAVE_UP | {"attempt": 1}, 1, 2)),
     ),
     ("duplicate_unexplained", lambda one: with_arrivals(AGAIN)(replace(one, struck=[]))),
     ("status_not_allowed", changed(statuses={500: 1})),
     ("poison_taken", changed(heard=GOOD.heard | {4: Heard(4, Answered.OK, 202, ("probe-4",))})),
-    ("refused_wrongly", changed(heard=GOOD.heard | {3: Heard(3, Answered.REFUSED, 401)}, lines=GOOD.lines[:4])),
+    (
+        "refused_wrongly",
+        lambda one: replace(without(5, 6)(one), heard=one.heard | {3: Heard(3, Answered.REFUSED, 401)}),
+    ),
     ("log_told_otherwise", changed(seen_live={1: "another"})),
-    ("never_answered", changed(intents=[*GOOD.intents, intent(5, "account", {})])),
+    ("stream_told_otherwise", changed(subscribed=[Live(2, id_at(1, 1), at(2))])),
+    ("stream_told_otherwise", changed(subscribed=[])),
+    ("never_answered", changed(intents=[*GOOD.intents, intent(5, "account", ADA)])),
     ("invariant_broken", changed(broken=["row = fold of its stream: …"])),
+    ("invariant_broken_meanwhile", changed(broken_meanwhile=["12:00:00 the ledger is dense: 1"])),
+    ("grown_without_end", changed(beyond=["memory of api: 600 MiB"])),
     ("fault_failed", changed(failed=["7 kill:relay: there was none"])),
 ]
 
@@ -124,7 +147,7 @@ def test_a_good_campaign_is_good() -> None:
     assert verdict.figures["tasks_by_kind"] == {"probe": 2, "email_welcome": 1}
 
 
-@pytest.mark.parametrize(("name", "spoil"), SPOILT, ids=[name for name, _ in SPOILT])
+@pytest.mark.parametrize(("name", "spoil"), SPOILT, ids=[f"{number} {name}" for number, (name, _) in enumerate(SPOILT)])
 def test_what_is_wrong_is_named_and_nothing_else(name: str, spoil: Callable[[Evidence], Evidence]) -> None:
     verdict = judge(spoil(GOOD))
     assert not verdict.good
@@ -132,7 +155,7 @@ def test_what_is_wrong_is_named_and_nothing_else(name: str, spoil: Callable[[Evi
 
 
 def test_what_follows_from_a_thing_follows_once() -> None:
-    first, again = ((number, f"sound-{number}") for number in (7, 9))
+    first, again = ((number, f"sound-{number}") for number in (8, 10))
     lives = [life(position, task, "video_sound", {"video": "v"}, {}, 1, 2) for position, task in (first, again)]
     good = replace(GOOD, things={"v": "video complete"})
     assert judge(with_lines(*lives[0])(good)).good
@@ -159,5 +182,49 @@ def test_a_duplicate_that_a_fault_explains_is_counted() -> None:
 
 def test_recovery_is_the_time_until_every_task_has_moved_that_was_open() -> None:
     lives = lives_of(GOOD.lines).values()
-    assert recoveries(lives, GOOD.struck) == [28.0]
-    assert recoveries(lives, [Struck("late", at(50), at(51), frozenset())]) == [0.0]
+    slow = Recovery("kill:worker", 28.0, f"probe {LATER}")
+    assert recoveries(lives, GOOD.struck) == [slow]
+    assert recoveries(lives, [Struck("late", at(50), at(51), frozenset())]) == [Recovery("late")]
+    assert figures([slow, Recovery("late")]) == {
+        **{"p50": 0.0, "p99": 28.0, "max": 28.0},
+        "slowest": [f"28.0 s after kill:worker: probe {LATER}"],
+    }
+
+
+def test_a_forged_message_is_counted_while_somebody_forges() -> None:
+    foreign = replace(GOOD, subscribed=[*GOOD.subscribed, Live(3, "", at(12))])
+    assert judge(foreign).wrong["stream_told_otherwise"]
+    verdict = judge(replace(foreign, struck=[Struck(FORGING, at(10), at(11), frozenset())]))
+    assert (verdict.wrong["stream_told_otherwise"], verdict.figures["forged_heard"]) == ([], 1)
+
+
+def test_an_order_is_confirmed_once_and_its_effects_say_so() -> None:
+    order, tasks = "order-id", ("mail-2", "notice-1", "record-1")
+    results = ({"message_id": "<task-mail-2@x>"}, {"status": 204}, {"total_cents": 100})
+    kinds = ("email_order_confirmation", "warehouse_notify", "analytics_record")
+    lives = [life(8 + 2 * at, *one, 1, 2) for at, one in enumerate(zip(tasks, kinds, ({},) * 3, results, strict=True))]
+    good = replace(
+        GOOD,
+        intents=[
+            *GOOD.intents,
+            Intent(5, "order", "key-5", "/v1/orders", {"account": "ada"}, at(0)),
+            Intent(6, "confirm", "key-6", f"/v1/orders/{order}/confirm", {}, at(0)),
+        ],
+        heard=GOOD.heard | {5: Heard(5, Answered.OK, 201, (), order), 6: Heard(6, Answered.OK, 202, tasks, order)},
+        lines=[
+            *GOOD.lines,
+            *(line for one in lives for line in one),
+            Line(14, id_at(14, 1), f"order-{order}", "order.created", {}),
+            Line(15, id_at(15, 1), f"order-{order}", "order.confirmed", {}),
+        ],
+        arrivals=[
+            *GOOD.arrivals,
+            Arrival("email", "<task-mail-2@x>", "mail-2", f"ada@example.com: Your order {order}", at(3)),
+            Arrival("webhook", "task-notice-1", "notice-1", f"order.confirmed: {order}", at(3)),
+        ],
+    )
+    assert judge(good).wrong == judge(GOOD).wrong
+    again = Line(16, id_at(16, 1), f"order-{order}", "order.confirmed", {})
+    assert judge(with_lines(again)(good)).wrong["lost"]
+    other = replace(good.arrivals[2], about="order.confirmed: another")
+    assert judge(replace(good, arrivals=[*good.arrivals[:2], other])).wrong["wrong_effect"]

@@ -44,6 +44,8 @@ def sizes(asked: Any) -> Any:
     except UnidentifiedImageError:
         raise Refused(f"It is none of {', '.join(FORMATS)}.") from None
     except (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: no fault of the image
+            raise
         raise Refused(f"It cannot be read to its end: {error}.") from None
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from infra.drill.faults import FAULTS, ON_A_DISK
+from infra.drill.faults.table import FAULTS
 from infra.drill.points import POINTS
 from tests.sabotage.build import Build, Change, Drill, Stale, changed
 from tests.sabotage.builds import BUILDS, NO_TURN
@@ -33,7 +33,7 @@ def test_a_change_that_does_not_fit_is_told(old: str) -> None:
 def test_the_faults_and_points_of_a_build_are_known(build: Build) -> None:
     match build.noticed_by:
         case Drill(faults=faults):
-            assert set(faults) <= FAULTS.keys() | ON_A_DISK.keys()
+            assert set(faults) <= FAULTS.keys()
         case matrix:
             assert set(matrix.points) <= POINTS.keys()
 

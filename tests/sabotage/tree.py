@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 900.0  # of one command; it is expected within 600
 END_S = 120.0  # to end the service, once it is asked to
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Ran:
 def copied(texts: Mapping[str, str]) -> Iterator[Path]:
     """A copy of all files that git knows, some with another text, for as long as the block runs."""
     with TemporaryDirectory(prefix="postcommit-sabotage-") as folder:
-        copy = Path(folder)
+        copy = Path(folder) / "tree"
+        (Path(folder) / SCRATCH).mkdir()
         for name in _tracked():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
@@ -40,9 +42,10 @@ def copied(texts: Mapping[str, str]) -> Iterator[Path]:
 
 
 def environment(copy: Path) -> dict[str, str]:
-    """The caller's variables, without settings of his for the service; and Python finds the copy first."""
+    """The caller's variables, without settings of his for the service. Python finds the copy first, and what is kept as
+    evidence goes with it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTCOMMIT_")}
-    return kept | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {"PYTHONPATH": str(copy), "TMPDIR": str(copy.parent / SCRATCH), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def run(copy: Path, argv: Sequence[str]) -> Ran:

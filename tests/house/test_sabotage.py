@@ -9,7 +9,8 @@ from infra.drill.faults.table import FAULTS
 from infra.drill.points import POINTS
 from tests.sabotage.build import Build, Change, Drill, Stale, changed
 from tests.sabotage.builds import BUILDS, NO_TURN
-from tests.sabotage.tree import ROOT, copied, environment
+from tests.sabotage.trial import Ended, judged
+from tests.sabotage.tree import ROOT, Ran, copied, environment
 from tests.sabotage.verdict import Unreadable, complaints
 
 
@@ -67,3 +68,19 @@ def test_a_verdict_of_the_drill_or_the_matrix_is_read(printed: str, said: list[s
 def test_what_is_no_verdict_is_not_taken_for_a_red_one(printed: str) -> None:
     with pytest.raises(Unreadable):
         complaints(printed)
+
+
+STUCK = '{"wrong": {"lost": [], "stuck": ["1: probe"]}}'
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "named", "ended"),
+    [
+        ('{"wrong": {"lost": [], "stuck": []}}', 0, ("stuck: ",), Ended.GREEN),
+        (STUCK, 1, ("lost: ", "stuck: "), Ended.RED),
+        (STUCK, 1, ("lost: ",), Ended.RED_OTHERWISE),
+        ("", 1, ("stuck: ",), Ended.NO_VERDICT),
+    ],
+)
+def test_only_a_verdict_that_names_what_the_build_hurts_has_caught_it(printed, code, named, ended) -> None:
+    assert judged("a build", NO_TURN.noticed_by, Ran(code, printed, "Traceback", True), 1.0, named).ended is ended

@@ -156,7 +156,7 @@ NOT_SYNCED = Build(
             '("fsync", "full_page_writes")',
         ),
     ),
-    Drill(("power-cut:all",), 0.5),
+    Drill(("power-cut:all",), 1.0),
     ("lost: ", "log_told_otherwise: "),
 )
 

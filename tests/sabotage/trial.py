@@ -40,17 +40,18 @@ def sabotaged(build: Build) -> Trial:
     with copied(changed(build, ROOT)) as copy:
         begin = time.monotonic()
         ran = run(copy, build.noticed_by.argv)
-        return _judged(build.name, build.noticed_by, ran, time.monotonic() - begin, build.named)
+        return judged(build.name, build.noticed_by, ran, time.monotonic() - begin, build.named)
 
 
 def sound(command: Drill | Matrix) -> Trial:
     """Try the program as it is."""
     with copied({}) as copy:
         begin = time.monotonic()
-        return _judged("", command, run(copy, command.argv), time.monotonic() - begin, ())
+        return judged("", command, run(copy, command.argv), time.monotonic() - begin, ())
 
 
-def _judged(name: str, command: Drill | Matrix, ran: Ran, seconds: float, named: Sequence[str]) -> Trial:
+def judged(name: str, command: Drill | Matrix, ran: Ran, seconds: float, named: Sequence[str]) -> Trial:
+    """The trial of a command that ran so; without a name it is that of the program itself."""
     told = " ".join(command.argv)
     try:
         said = complaints(ran.printed)

@@ -9,8 +9,8 @@ from infra.drill.faults.table import FAULTS
 from infra.drill.points import POINTS
 from tests.sabotage.build import Build, Change, Drill, Stale, changed
 from tests.sabotage.builds import BUILDS, NO_TURN
-from tests.sabotage.trial import Ended, judged
 from tests.sabotage.tree import ROOT, Ran, copied, environment
+from tests.sabotage.trial import Ended, judged
 from tests.sabotage.verdict import Unreadable, complaints
 
 

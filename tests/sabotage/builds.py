@@ -3,14 +3,15 @@
 from tests.sabotage.build import Build, Change, Drill, Matrix
 from tests.sabotage.mirroring import MIRRORING
 
-RELAY, CREW, LOG = "infra/roles/relay.py", "infra/roles/crew.py", "adapters/postgres/log.py"
+RELAY, WORKER, CREW = "infra/roles/relay.py", "infra/roles/worker.py", "infra/roles/crew.py"
+LOG = "adapters/postgres/log.py"
 SQL, READERS = "adapters/postgres/sql", "adapters/postgres/readers.py"
 
 EARLY_ACK = Build(
     "ack before commit",
-    "The worker acknowledges a message, and then claims its task. That alone loses nothing, for the lifeline rings "
-    "again for what was delivered and not taken, and an idle worker looks into the table. It hurts who believes in "
-    "acknowledgements: so here the lifeline rings only for what the stream has lost, and nobody looks.",
+    "The worker acknowledges a message, and then claims its task. That alone loses nothing: a bell beside the stream "
+    "names the task to every worker, an idle one looks into the table, and the lifeline rings for what was delivered "
+    "and not taken. It hurts a worker as others are, which knows of work by the messages of the stream only.",
     (
         Change(
             CREW,
@@ -25,11 +26,20 @@ EARLY_ACK = Build(
             "            await self._acknowledge(done)\n",
             "",
         ),
-        Change(f"{SQL}/find_unheard.sql", "l.position <= $2::bigint OR l.position < $3", "l.position < $3"),
-        Change("infra/roles/worker.py", "                    *(crew.poll_loop() for crew in crews),\n", ""),
+        Change(
+            "adapters/nats/fetch.py",
+            "for bell in bells]))\n",
+            "for bell in bells]))\n    await client.flush()\n",
+        ),
+        Change(
+            WORKER,
+            "            link.on_bell(queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))\n",
+            "            pass\n",
+        ),
+        Change(WORKER, "                    *(crew.poll_loop() for crew in crews),\n", ""),
     ),
-    Drill(("kill:postgres", "immediate-stop:postgres", "tasks-locked:postgres", "refused:postgres"), 1.5),
-    ("stuck: ",),
+    Matrix(("to be claimed",)),
+    ("is queued",),
 )
 
 REJECT = Build(
@@ -133,7 +143,8 @@ CURSOR_APART = Build(
 
 NO_TURN = Build(
     "no turn check",
-    "What a worker tells of a task is written whoever holds the task by now: the end that a zombie tells counts.",
+    "What a worker tells of a task is written, whoever holds the task by now: the end that a zombie tells counts, and "
+    "the row forgets that the task was lost in between. A second end the table itself refuses (outcomes_stand).",
     (
         Change(
             f"{SQL}/settle_tasks.sql",
@@ -142,7 +153,7 @@ NO_TURN = Build(
         ),
     ),
     Drill(("freeze:worker",), 1.0),
-    ("second_visible_result: ", "one terminal event a task"),
+    ("second_visible_result: ", "row = fold of its stream"),
 )
 
 NOT_SYNCED = Build(

@@ -53,7 +53,7 @@ REJECT = Build(
             "return Refused(error=_stored(Error(type=type(error)",
         ),
     ),
-    Drill(("refused:smtp", "cut:smtp", "reset-in-answer:smtp"), 0.5),
+    Drill(("answer-lost:smtp",), 0.2),
     ("wrong_result: ",),
 )
 

@@ -68,7 +68,7 @@ ID_CURSOR = Build(
             "            self._low = max(moved, default=self._low)\n",
         ),
     ),
-    Drill(("kill:worker", "cut:smtp"), 0.5),
+    Drill(("kill:worker", "cut:smtp"), 0.25),
     ("stuck: ", "lost: ", "the outbox is young"),
 )
 
@@ -152,7 +152,7 @@ NO_TURN = Build(
             "",
         ),
     ),
-    Drill(("freeze:worker",), 1.0),
+    Drill(("freeze:worker",), 0.4, seed=5),
     ("second_visible_result: ", "row = fold of its stream"),
 )
 
@@ -167,7 +167,7 @@ NOT_SYNCED = Build(
             '("fsync", "full_page_writes")',
         ),
     ),
-    Drill(("power-cut:all",), 1.0),
+    Drill(("power-cut:all",), 0.7),
     ("lost: ", "log_told_otherwise: "),
 )
 

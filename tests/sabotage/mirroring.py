@@ -45,7 +45,7 @@ MIRRORING = (
         "again. Elsewhere harmless, because the mirror asks the stream where it stands, and because the server refuses "
         "what does not follow; here the mirror believes its cursor, and the next batch is taken whatever is before it.",
         (CURSOR_FIRST, BELIEVES_ITSELF, *NOTHING_EXPECTED),
-        Drill(("half-open:nats",), 0.5),
+        Drill(("half-open:nats",), 0.3, seed=2),
         ("the stream = the ledger",),
     ),
     Build(
@@ -53,7 +53,7 @@ MIRRORING = (
         "What was not acknowledged is sent again, from the mirror's own cursor and with no expected sequence: what had "
         "been stored is stored twice, and from there on no position is right.",
         (BELIEVES_ITSELF, *NOTHING_EXPECTED),
-        Drill(("freeze:nats",), 1.0),
+        Drill(("freeze:nats",), 0.4, seed=5),
         ("the stream = the ledger",),
     ),
 )

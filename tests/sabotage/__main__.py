@@ -13,6 +13,7 @@ from tests.sabotage.build import Build
 from tests.sabotage.builds import BUILDS
 from tests.sabotage.trial import Ended, Trial, sabotaged, sound
 
+MOST = 300  # characters of an offender that are told to people
 app = App(help="Check the checker: apply mistakes to a copy of the program, and see whether they are noticed.")
 
 
@@ -57,12 +58,17 @@ def _trials(builds: list[Build], sound_too: bool) -> Iterator[Trial]:
 
 def _told(trials: Iterable[Trial]) -> Iterator[Trial]:
     for trial in trials:
-        how = "caught" if trial.ended is Ended.RED else "NOT CAUGHT" if trial.ended is Ended.GREEN else trial.ended
-        how = trial.ended if not trial.name else how
-        _say(f"{trial.name or 'the program itself':<28} {how:<13} {trial.seconds:>5.0f} s  {trial.by or trial.command}")
+        name = trial.name or "the program itself"
+        _say(f"{name:<22} {_how(trial):<13} {trial.seconds:>5.0f} s  {trial.by or trial.command}")
         for one in trial.said:
-            _say(f"    {one if trial.ended is Ended.NO_VERDICT else one[:300]}")
+            _say(f"    {one if trial.ended is Ended.NO_VERDICT else one[:MOST]}")
         yield trial
+
+
+def _how(trial: Trial) -> str:
+    if trial.name and trial.ended is Ended.GREEN:
+        return "NOT CAUGHT"
+    return "caught" if trial.ended is Ended.RED else trial.ended
 
 
 def _say(sentence: str) -> None:

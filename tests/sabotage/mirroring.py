@@ -1,7 +1,8 @@
 """Sabotage of the mirror. Its defences stand behind one another, so a mistake that hurts takes more than one of them.
 
 JetStream refuses what does not follow the last sequence, and the mirror asks the stream where it stands and compares
-its ids. A mirror that believes its own cursor, and expects nothing, is what relays commonly are."""
+its ids every two seconds. A mirror that believes its own cursor, and expects nothing, is what relays commonly are. With
+nothing but the expectations gone the drill stayed green: what came twice was noticed, and the stream made anew."""
 
 from tests.sabotage.build import Build, Change, Drill
 

@@ -8,7 +8,7 @@ DRILL_MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill matrix test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
+.PHONY: help demo drill matrix sabotage test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ drill: $(READY) ## the promise under load and faults, for DRILL_MINUTES=10 and S
 
 matrix: $(READY) ## a crash at every named point, with every kind of work
 	@$(BIN)/python -m infra.drill.matrix
+
+sabotage: $(READY) ## is the checker awake? known mistakes, each of which must turn it red
+	@$(BIN)/python -m tests.sabotage
 
 test: $(READY) lint types imports ## everything that is checked before a change lands
 	@$(BIN)/pytest -m "not long" -n 3

@@ -16,6 +16,7 @@ from infra.drill import growth, live, watch
 from infra.drill.campaign import Campaign, say, strike
 from infra.drill.disk import Disk
 from infra.drill.evidence import Evidence, Live
+from infra.drill.faults.nats import last_in_stream
 from infra.drill.intents import Intents, read
 from infra.drill.load import Load
 from infra.drill.service import Service, started
@@ -26,7 +27,8 @@ from infra.drill.verdict import Verdict, judge
 CLIENTS, PAUSE_S = 12, 0.6
 SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
 SETTINGS |= {"POSTCOMMIT_VIDEO_SIDES": "144", "POSTCOMMIT_IMAGE_SIDES": "64,128"}
-QUIET_S = 240.0  # within which all must have ended, after the last fault
+QUIET_S = 240.0  # without any new fact, until what is left counts as stuck
+LONGEST_S = 1_800.0  # in all, after the last fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
             load.stopping.set()
             with suppress(TimeoutError):  # what has no answer by then is told of
                 await asyncio.wait_for(loading, QUIET_S)
-            await _quiet(service, watched)
+            unquiet = await _quiet(service, watched)
             await _ended(watching)
-            return judge_all(await _evidence(home, service, load, watched, campaign), watched)
+            return judge_all(await _evidence(home, service, load, watched, campaign, unquiet), watched)
 
 
 def _end_on_sigterm() -> None:
@@ -95,7 +97,9 @@ async def _ended(watching: "Sequence[asyncio.Task[None]]") -> None:
             await one
 
 
-async def _evidence(home: Path, service: Service, load: Load, watched: Watched, campaign: Campaign) -> Evidence:
+async def _evidence(
+    home: Path, service: Service, load: Load, watched: Watched, campaign: Campaign, unquiet: Sequence[str]
+) -> Evidence:
     meant, heard = await asyncio.to_thread(read, home / "intents.jsonl")
     lines = await watch.replay(service)
     return Evidence(
@@ -111,6 +115,7 @@ async def _evidence(home: Path, service: Service, load: Load, watched: Watched, 
         broken=await watch.broken(service),
         broken_meanwhile=watched.checks.broken,
         beyond=watched.peaks.beyond(len(lines)),
+        unquiet=unquiet,
         failed=campaign.failed,
     )
 
@@ -122,24 +127,39 @@ def judge_all(evidence: Evidence, watched: Watched) -> Verdict:
     return verdict
 
 
-async def _quiet(service: Service, watched: Watched) -> None:
-    """Until nothing is open, every fact is numbered and whoever watched has been told of all; or time is over: then the
-    verdict tells what is left."""
+async def _quiet(service: Service, watched: Watched) -> list[str]:
+    """Until all is quiet, or nothing has moved for too long; answers with what keeps it from being so."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + QUIET_S
+    begun = moved = loop.time()
+    head, found = 0, ["nothing could be asked"]
     async with service.client("operator") as client:
-        while loop.time() < deadline:
+        while loop.time() < min(moved + QUIET_S, begun + LONGEST_S):
             with suppress(httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                if await _is_quiet(service, client, watched):
-                    return
+                now, found = await _unquiet(service, client, watched)
+                if not found:
+                    return []
+                if now > head:
+                    head, moved = now, loop.time()
             await asyncio.sleep(0.5)
+    return found
 
 
-async def _is_quiet(service: Service, client: httpx.AsyncClient, watched: Watched) -> bool:
+async def _unquiet(service: Service, client: httpx.AsyncClient, watched: Watched) -> tuple[int, list[str]]:
+    """The last position of the log, and who is not there yet."""
     balance: dict[str, Any] = (await client.get("/v1/balance")).raise_for_status().json()
+    ready: str = (await client.get("/readyz")).json()["status"]
     async with service.postgres() as connection:
-        unnumbered = await connection.fetchval("SELECT count(*) FROM postcommit.outbox")
-        head = await connection.fetchval("SELECT max(position) FROM postcommit.ledger")
-    ready = (await client.get("/readyz")).json()["status"] == "ok"
-    told = max(watched.seen, default=0) >= head and max((one.position for one in watched.handed), default=0) >= head
-    return bool(balance["open"] == 0 and balance["difference"] == 0 and unnumbered == 0 and ready and told)
+        unnumbered: int = await connection.fetchval("SELECT count(*) FROM postcommit.outbox")
+        cursors = await connection.fetch("SELECT name, position FROM postcommit.cursors")
+        head: int = await connection.fetchval("SELECT max(position) FROM postcommit.ledger")
+    reached = {f"reader {row['name']}": row["position"] for row in cursors}
+    reached["the stream"] = await last_in_stream(service)
+    reached["the auditor"] = max(watched.seen, default=0)
+    reached["the subscriber"] = max((one.position for one in watched.handed), default=0)
+    return head, [
+        *([f"{balance['open']} tasks are open"] if balance["open"] else []),
+        *([f"the balance differs by {balance['difference']}"] if balance["difference"] else []),
+        *([f"{unnumbered} facts have no number"] if unnumbered else []),
+        *([f"/readyz says {ready}"] if ready != "ok" else []),
+        *(f"{name} is at {position} of {head}" for name, position in reached.items() if position < head),
+    ]

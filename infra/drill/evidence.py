@@ -85,6 +85,7 @@ class Evidence:
     broken: Sequence[str]  # invariants that do not hold at the end
     broken_meanwhile: Sequence[str]  # those that must hold at any moment, and did not
     beyond: Sequence[str]  # what grew without end
+    unquiet: Sequence[str]  # what had not come to an end long after the last fault
     failed: Sequence[str]  # faults that could not strike
 
 

@@ -74,6 +74,7 @@ def judge(evidence: Evidence) -> Verdict:
         "invariant_broken": list(evidence.broken),
         "invariant_broken_meanwhile": list(evidence.broken_meanwhile),
         "grown_without_end": list(evidence.beyond),
+        "never_quiet": list(evidence.unquiet),
         "fault_failed": list(evidence.failed),
     }
     by_fault = Counter(one.rpartition(": ")[2].partition(",")[0] for one in explained)

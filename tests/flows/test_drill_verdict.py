@@ -72,6 +72,7 @@ GOOD = Evidence(
     broken=[],
     broken_meanwhile=[],
     beyond=[],
+    unquiet=[],
     failed=[],
 )
 
@@ -137,6 +138,7 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("invariant_broken", changed(broken=["row = fold of its stream: …"])),
     ("invariant_broken_meanwhile", changed(broken_meanwhile=["12:00:00 the ledger is dense: 1"])),
     ("grown_without_end", changed(beyond=["memory of api: 600 MiB"])),
+    ("never_quiet", changed(unquiet=["reader audit is at 3 of 7"])),
     ("fault_failed", changed(failed=["7 kill:relay: there was none"])),
 ]
 

@@ -109,6 +109,15 @@ async def _last(client: Client) -> list[RawStreamMsg]:
     return found
 
 
+async def last_in_stream(service: Service) -> int:
+    """The sequence of its last message; 0 where there is no stream."""
+    async with connected(service) as client:
+        try:
+            return int((await client.jetstream(timeout=5).stream_info(STREAM)).state.last_seq)
+        except NotFoundError:
+            return 0
+
+
 @asynccontextmanager
 async def connected(service: Service) -> AsyncIterator[Client]:
     """As administrator, past the proxy."""

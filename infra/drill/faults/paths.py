@@ -12,7 +12,7 @@ from infra.drill.service import PATHS, STORE, Service
 EXECUTE = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"  # of the unnamed portal: PostgreSQL, message formats
 LOSING = {
     "postgres": EXECUTE,  # each commits by itself
-    "nats": b"Nats-Expected-Last-",  # a publish of the mirror, or the last of its batch
+    "nats": b"ce-id: ",  # a fact that is published
     "smtp": b"\r\n.\r\n",
     "webhook": b"POST ",
     STORE: b"PUT ",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from infra.drill.point import Point
 from infra.drill.verdict import EFFECTS, Arrival, Life, Line, lives_of
@@ -27,7 +28,7 @@ class Seen:
     ids of the work at which the role died; None where it did not."""
 
     lines: Sequence[Line]
-    statuses: Mapping[str, str]  # task -> what the REST API says
+    told: Mapping[str, Mapping[str, Any]]  # task -> what the REST API says
     arrivals: Sequence[Arrival]
     reached: int
     struck: Sequence[str] | None
@@ -80,8 +81,9 @@ def _of_a_task(end: str, life: Life, seen: Seen) -> Iterable[str]:
     ends = [line.name.partition(".")[2] for line in life.ends]
     if ends != [end]:
         yield f"{life.kind} has the ends {ends}"
-    if (status := seen.statuses.get(life.id)) != STATUSES[end]:
-        yield f"{life.kind} is {status}"
+    told = seen.told[life.id]
+    if told["status"] != STATUSES[end]:
+        yield f"{life.kind} is {told['status']}: {told['error']}"
 
 
 def _of_its_effects(point: Point, life: Life, arrivals: Sequence[Arrival]) -> Iterable[str]:

@@ -95,9 +95,9 @@ class Matrix:
     async def _seen(self, reached: int, struck: Sequence[str] | None) -> Seen:
         lines = await self.look()
         tasks = lives_of(lines)
-        statuses = {id: (await told(self.floor.client, f"/v1/tasks/{id}"))["status"] for id in tasks}
+        shown = {id: await told(self.floor.client, f"/v1/tasks/{id}") for id in tasks}
         arrivals = [one for one in watch.arrivals(self.floor.service.home) if one.task in tasks]
-        return Seen(lines, statuses, arrivals, reached, struck)
+        return Seen(lines, shown, arrivals, reached, struck)
 
     async def look(self) -> Sequence[Line]:
         """What the log has more than before."""

@@ -17,7 +17,7 @@ Judge = Callable[[], Awaitable[list[str]]]
 """Once all is quiet: what is wrong with what came of it."""
 Send = Callable[[], Awaitable[Judge]]
 """Sends the work, until it is accepted."""
-LONG_S, SOME_S, LATER_S = 60.0, 2.5, 0.7
+LONG_S, SOME_S, LATER_S = 60.0, 5.0, 0.7
 CHAIN = {"email_order_confirmation": 1, "warehouse_notify": 1, "analytics_record": 1}
 
 

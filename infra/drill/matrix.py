@@ -43,10 +43,9 @@ async def matrix(
     home: Path, names: Sequence[str], kinds: Sequence[str] = tuple(WORKS), services: int = SERVICES
 ) -> list[Cell]:
     """Crash at each of the points with each of the kinds that reach it; so many services share the cells."""
-    home.mkdir(exist_ok=True)
     wanted = turns(names, kinds)
     shares = [share for number in range(services) if (share := wanted[number::services])]
-    found = await asyncio.gather(*(_struck(home / str(number), share) for number, share in enumerate(shares)))
+    found = await asyncio.gather(*(_struck(Path(f"{home}-{number}"), one) for number, one in enumerate(shares)))
     return list(chain.from_iterable(found))
 
 
@@ -103,7 +102,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="all of it, for programs")
     given, begin = parser.parse_args(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="postcommit-matrix-") as folder:
-        cells = asyncio.run(matrix(Path(folder), given.points, given.kinds, given.services))
+        cells = asyncio.run(matrix(Path(folder) / "home", given.points, given.kinds, given.services))
     good, minutes = sum(not cell.wrong for cell in cells), (time.monotonic() - begin) / 60
     if given.json:
         print(json.dumps([asdict(cell) for cell in cells], indent=2))

@@ -1,6 +1,6 @@
 """One service under the crash matrix: cell by cell a role of it dies, and what came of that is looked at.
 
-A cell begins when all is quiet: so whatever passes at its point, and whatever the log has more at its end, is its own."""
+A cell begins when all is quiet: so what passes at its point, and what the log has more at its end, is its own."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from infra.drill.verdict import Line, lives_of
 from infra.drill.works import LIGHT, Floor, Judge
 
 WORKS = {**LIGHT, **HEAVY}
-PATIENCE_S, STRUCK_S = 60.0, 2.0
+PATIENCE_S, STRUCK_S = 180.0, 2.0  # children are nice: where others work, a film takes its time
 
 
 @dataclass(slots=True)

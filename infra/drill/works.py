@@ -149,6 +149,32 @@ async def _rescue(floor: Floor) -> Send:
     return send
 
 
+async def _frozen(floor: Floor) -> Send:
+    """Its holder stands still until somebody else has ended it, wakes, and wants to end it, too."""
+    id = await _begun(floor, SOME_S)
+    history = await told(floor.client, f"/v1/tasks/{id}/history")
+    holder = next(one["data"]["worker"] for one in history["items"] if one["name"] == "task.started")
+    [pid] = [pid for pid in floor.service.pids("worker") if holder.endswith(f"-{pid}")]
+
+    async def ended() -> bool:
+        return bool((await told(floor.client, f"/v1/tasks/{id}"))["finished_at"])
+
+    async def woken() -> bool:
+        said = (floor.service.home / "logs/worker.log").read_text().splitlines()
+        return any("worker.turn_passed" in line and id in line for line in said)
+
+    async def send() -> Judge:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await until(ended, "somebody else has ended it")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await until(woken, "its first holder is told that its turn has passed")
+        return nothing_more
+
+    return send
+
+
 def _kill_workers(floor: Floor) -> None:
     for pid in floor.service.pids("worker"):
         with suppress(ProcessLookupError):  # it has just died by itself
@@ -165,4 +191,5 @@ LIGHT: Mapping[str, Work] = {
     "cancel": Work({"probe": 1}, _cancel, "cancelled"),
     "abandoned": Work({"probe": 1}, _abandoned, "cancelled"),
     "rescue": Work({"probe": 1}, _rescue),
+    "frozen": Work({"probe": 1}, _frozen),
 }

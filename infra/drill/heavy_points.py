@@ -12,7 +12,7 @@ TOUCHING, TAKING = "adapters.postgres.files:touch", "adapters.files.local:LocalF
 APPEND, SETTLE = "adapters.postgres.log:PostgresLog.append", "adapters.postgres.tasks:PostgresTasks.settle"
 FFMPEG, FILMS = "adapters.tools.ffmpeg:Ffmpeg", "infra.films:Films"
 PAPER, REPORTS = "adapters.tools.paper:Paper", "infra.reports:Reports"
-REBUILD = "adapters.postgres.search:Rebuild"
+REBUILD, EXECUTE = "adapters.postgres.search:Rebuild", "sqlalchemy.ext.asyncio:AsyncConnection.execute"
 SENT = ("upload", "plain upload")
 SMALLEST, SECTION = "160.webp", "out.pdf"
 
@@ -73,12 +73,9 @@ HEAVY: Mapping[str, Point] = {
     **_around("rebuild to begin", "rebuild begun", "worker", f"{REBUILD}.begin", "search"),
     **_around("step to be applied", "step applied", "worker", f"{REBUILD}.step", "search"),
     **_around("index to be swapped", "index swapped", "worker", f"{REBUILD}.swap", "search"),
-    "index swapped, not committed": Point(
-        "worker",
-        "sqlalchemy.ext.asyncio:AsyncConnection.execute",
-        after=True,
-        asked=says("swap_search"),
-        kinds=("search",),
+    "index swapped, not committed": Point("worker", EXECUTE, after=True, asked=says("swap_search"), kinds=("search",)),
+    "index swapped, mark to go": Point(
+        "worker", EXECUTE, asked=says("DELETE FROM postcommit.search_rebuild"), kinds=("search",)
     ),
     **_around("old index to be dropped", "old index dropped", "worker", f"{REBUILD}.clear", "search"),
     **_around("rebuild to be recorded", "rebuild recorded", "worker", SETTLE, "search", asked=ended("search_rebuild")),

@@ -52,6 +52,7 @@ HEAVY: Mapping[str, Point] = {
     **_around("segment to be coded", "segment coded", "worker", f"{FFMPEG}.segment", "film"),
     **_made("segment", "segment.mp4", "video_segment", "film"),
     "segment catalogued": Point("worker", TOUCHING, after=True, kinds=("film",)),
+    "named, name to be synced": Point("worker", "adapters.files.local:sync", kinds=("film", "image", "report")),
     **_around("sound to be coded", "sound coded", "worker", f"{FFMPEG}.sound", "film"),
     **_made("sound", "sound.m4a", "video_sound", "film"),
     "pieces laid out": Point("worker", "adapters.workers.video_package:_lay_out", after=True, kinds=("film",)),

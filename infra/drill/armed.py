@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from infra.drill.passing import Passing
@@ -66,11 +67,14 @@ def _come_by(order: Order, name: str, point: Point, passing: Callable[[], Passin
         return
     with order.reached.open("ab") as count:
         count.write(b".")
+    mine = order.path.with_suffix(f".{os.getpid()}-{get_ident()}")
+    mine.write_text(json.dumps(one.ids))
     try:
-        with order.struck.open("x") as struck:
-            struck.write(json.dumps(one.ids))
+        order.struck.hardlink_to(mine)  # whole at once, and only once
     except FileExistsError:
         return
+    finally:
+        mine.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.drill.passing import Asked, always
 
-LIGHT = ("probe", "email", "webhook")
+USUAL = ("probe", "email", "webhook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,4 +17,4 @@ class Point:
     after: bool = False
     asked: Asked = always
     admits: frozenset[str] = frozenset()
-    kinds: tuple[str, ...] = LIGHT
+    kinds: tuple[str, ...] = USUAL

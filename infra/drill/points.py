@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from domain.task import CancelRequested, Status
 from infra.drill.heavy_points import HEAVY
 from infra.drill.passing import answered, becomes, ended, filled, rescued, tells
-from infra.drill.point import LIGHT, Point
+from infra.drill.point import USUAL, Point
 
 MAIL, NOTICE = frozenset({"email"}), frozenset({"webhook"})
 BOTH = MAIL | NOTICE
-ACCEPTED = (*LIGHT, "waiting", "upload", "film", "image", "report", "search")
+ACCEPTED = (*USUAL, "waiting", "upload", "film", "image", "report", "search")
 RELEASED = ("webhook", "waiting", "film", "report")
 DUE = ("scheduled", "stumbling")
 LOST = ("rescue", "abandoned", "frozen")

@@ -9,7 +9,7 @@ from infra.drill.points import POINTS
 from infra.drill.striking import WORKS
 
 FEW = (
-    *("committed, not answered", "published and acknowledged", "claimed", "mail sent", "end to be written"),
+    *("committed, not answered", "published and acknowledged", "mail sent", "end to be written"),
     *("released, not committed", "sizes named"),
 )
 SHORT = pytest.param(FEW, ("webhook", "image"), marks=pytest.mark.timeout(300))

@@ -144,6 +144,11 @@ async def _sized(client: httpx.AsyncClient, id: str, named: str) -> list[str]:
 async def _removal(floor: Floor) -> Send:
     sent = await written(floor.client, "/v1/images", content=stories.image(next(floor.numbers)))
 
+    async def complete() -> bool:
+        return bool((await told(floor.client, f"/v1/images/{sent['id']}"))["status"] == "complete")
+
+    await until(complete, "the image is complete")
+
     async def send() -> Judge:
         await answer(floor.client, "DELETE", f"/v1/images/{sent['id']}", known=(410,))
 

@@ -171,7 +171,8 @@ class Ffmpeg:
         argv += ["-vf", f"scale={wide}:{_even(wide * found.height / found.width)},setsar=1,format=yuvj420p"]
         await _run([*argv, "-q:v", "3", "poster.jpg"], limits, opened(), made)
         rows = -(-sheet.count // COLUMNS)
-        tiled = f"setpts=PTS-{begin:.6f}/TB,fps=1/{every:.6f}:start_time=0,scale={sheet.width}:{sheet.height},setsar=1"
+        timed = f"setpts=PTS-{begin:.6f}/TB,fps=1/{every:.6f}:start_time=0:eof_action=pass"  # else one alone is dropped
+        tiled = f"{timed},scale={sheet.width}:{sheet.height},setsar=1"
         argv = [*_taken("-skip_frame", "nokey"), "-map", "0:v:0", "-frames:v", "1"]
         argv += [
             "-vf",

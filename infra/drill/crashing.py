@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from infra.cli import main
-from infra.drill.points import arm
+from infra.drill.armed import arm
+from infra.drill.points import POINTS
 
 if __name__ == "__main__":
     order = Path(sys.argv.pop(1))
-    arm(order)
+    arm(order, sys.argv[1], POINTS)
     main()

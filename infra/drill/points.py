@@ -1,120 +1,67 @@
-"""The crash points: at every step at which a role can die, by name. A role that was started by `crashing` dies at one.
+"""The crash points: at every step at which a role can die, by name. Those of the engine stand here, those of the heavy
+work beside."""
 
-A point lies before or after a function of the program, which knows nothing of it."""
+from collections.abc import Mapping
 
-import inspect
-import os
-import signal
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import wraps
-from importlib import import_module
-from pathlib import Path
-from typing import Any
-
-KINDS = ("probe", "email", "webhook")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """`role` dies before it calls the function, or after; where `full`, only if what goes in or comes out is not empty
-    (or 0). `kinds` of work come by, and `admits` names the effects that may be repeated by a crash just there."""
-
-    role: str
-    where: str  # module:name or module:class.name
-    after: bool = False
-    full: bool = False
-    admits: frozenset[str] = frozenset()
-    kinds: tuple[str, ...] = KINDS
-
+from domain.task import CancelRequested, Status
+from infra.drill.heavy_points import HEAVY
+from infra.drill.passing import answered, becomes, ended, filled, rescued, tells
+from infra.drill.point import USUAL, Point
 
 MAIL, NOTICE = frozenset({"email"}), frozenset({"webhook"})
+BOTH = MAIL | NOTICE
+ACCEPTED = (*USUAL, "waiting", "upload", "film", "image", "report", "search")
+RELEASED = ("webhook", "waiting", "film", "report")
+DUE = ("scheduled", "stumbling")
+LOST = ("rescue", "abandoned", "frozen")
+LOG = "adapters.postgres.log:PostgresLog"
 TASKS = "adapters.postgres.tasks:PostgresTasks"
-POINTS: Mapping[str, Point] = {
-    "accepted": Point("api", "adapters.postgres.log:PostgresLog.append"),
-    "committed, not answered": Point("api", "adapters.postgres.log:PostgresLog.append", after=True),
-    "sequenced": Point("relay", "adapters.postgres.leadership:Leadership.sequence", after=True, full=True),
-    "to be published": Point("relay", "adapters.nats.stream:LogStream.publish"),
-    "published and acknowledged": Point("relay", "adapters.nats.stream:LogStream.publish", after=True),
+SENT, POSTED = "aiosmtplib:send", "adapters.tools.webhook:_post"
+ENGINE: Mapping[str, Point] = {
+    "accepted": Point("api", f"{LOG}.append", kinds=ACCEPTED),
+    "committed, not answered": Point("api", f"{LOG}.append", after=True, kinds=ACCEPTED),
+    "cancel to be asked for": Point("api", f"{LOG}.append", asked=tells(CancelRequested), kinds=("cancel",)),
+    "cancel asked for": Point("api", f"{LOG}.append", after=True, asked=tells(CancelRequested), kinds=("cancel",)),
+    "sequenced": Point("relay", "adapters.postgres.leadership:Leadership.sequence", after=True, asked=answered),
+    "to be published": Point("relay", "adapters.nats.stream:LogStream.publish", asked=filled("lines")),
+    "published and acknowledged": Point(
+        "relay", "adapters.nats.stream:LogStream.publish", after=True, asked=filled("lines")
+    ),
     "cursor moved": Point("relay", "adapters.postgres.mirror:MirroredLedger.reached", after=True),
-    "due, to be queued": Point("relay", f"{TASKS}.settle", kinds=("probe",)),
-    "due and queued": Point("relay", f"{TASKS}.settle", after=True, kinds=("probe",)),
-    "fetched": Point("worker", "infra.roles.crew:Crew.hear"),
-    "to be claimed": Point("worker", f"{TASKS}.claim"),
-    "claimed": Point("worker", f"{TASKS}.claim", after=True, full=True),
-    "to be acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge"),
-    "acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", after=True),
+    "due, to be queued": Point("relay", f"{TASKS}.settle", asked=becomes(Status.QUEUED), kinds=DUE),
+    "due and queued": Point("relay", f"{TASKS}.settle", after=True, asked=becomes(Status.QUEUED), kinds=DUE),
+    "lease run out": Point("relay", f"{TASKS}.expired", after=True, asked=answered, kinds=LOST),
+    "rescue to be written": Point("relay", f"{TASKS}.settle", asked=rescued, kinds=LOST),
+    "rescued": Point("relay", f"{TASKS}.settle", after=True, asked=rescued, kinds=LOST),
+    "queued again, to be rung": Point("relay", "infra.roles.relay:ring_queue", kinds=(*DUE, "rescue")),
+    "fetched": Point("worker", "infra.roles.crew:Crew.hear", asked=filled("bells")),
+    "to be claimed": Point("worker", f"{TASKS}.claim", asked=filled("ids")),
+    "claimed": Point("worker", f"{TASKS}.claim", after=True, asked=answered),
+    "to be acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", asked=filled("bells")),
+    "acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", after=True, asked=filled("bells")),
     "to be worked on": Point("worker", "infra.roles.runs:Runs._attempt"),
-    "mail to be sent": Point("worker", "aiosmtplib:send", kinds=("email", "webhook")),
-    "mail sent": Point("worker", "aiosmtplib:send", after=True, admits=MAIL, kinds=("email", "webhook")),
-    "notice to be posted": Point("worker", "adapters.tools.webhook:_post", kinds=("webhook",)),
-    "notice posted": Point("worker", "adapters.tools.webhook:_post", after=True, admits=NOTICE, kinds=("webhook",)),
-    "worked on": Point("worker", "infra.roles.runs:Runs._attempt", after=True, admits=MAIL | NOTICE),
-    "end to be written": Point("worker", f"{TASKS}.settle", admits=MAIL | NOTICE),
-    "end written": Point("worker", f"{TASKS}.settle", after=True),
-    "to be applied": Point("reader", "adapters.postgres.readers:step"),
-    "applied": Point("reader", "adapters.postgres.readers:step", after=True, full=True),
-    "to be released": Point("reader", "infra.roles.reader:release_waiting"),
-    "released": Point("reader", "infra.roles.reader:release", after=True, full=True),
+    "mail to be sent": Point("worker", SENT, kinds=("email", "webhook")),
+    "mail sent": Point("worker", SENT, after=True, admits=MAIL, kinds=("email", "webhook")),
+    "notice to be posted": Point("worker", POSTED, kinds=("webhook",)),
+    "notice posted": Point("worker", POSTED, after=True, admits=NOTICE, kinds=("webhook",)),
+    "worked on": Point("worker", "infra.roles.runs:Runs._attempt", after=True, admits=BOTH),
+    "end to be written": Point("worker", f"{TASKS}.settle", asked=ended(), admits=BOTH),
+    "end written": Point("worker", f"{TASKS}.settle", after=True, asked=ended()),
+    "stumble to be written": Point("worker", f"{TASKS}.settle", asked=becomes(Status.SCHEDULED), kinds=("stumbling",)),
+    "stumble written": Point(
+        "worker", f"{TASKS}.settle", after=True, asked=becomes(Status.SCHEDULED), kinds=("stumbling",)
+    ),
+    "cancel heard": Point("worker", "infra.roles.runs:Runs._cancel", kinds=("cancel",)),
+    "cancel to be confirmed": Point("worker", f"{TASKS}.settle", asked=becomes(Status.CANCELLED), kinds=("cancel",)),
+    "cancel confirmed": Point(
+        "worker", f"{TASKS}.settle", after=True, asked=becomes(Status.CANCELLED), kinds=("cancel",)
+    ),
+    "to be applied": Point("reader", "adapters.postgres.readers:following", after=True, asked=answered),
+    "applied": Point("reader", "adapters.postgres.readers:step", after=True, asked=answered),
+    "to be released": Point("reader", "adapters.postgres.release:_release", asked=filled("waiting"), kinds=RELEASED),
+    "released, not committed": Point(
+        "reader", "infra.roles.reader:release_waiting", after=True, asked=answered, kinds=RELEASED
+    ),
+    "released, to be rung": Point("reader", "infra.roles.reader:ring_queue", kinds=RELEASED),
 }
-
-
-def arm(order: Path) -> None:
-    """From now on this process kills itself at the point that the file names; the file is then gone, so that one
-    process dies of it."""
-    role = sys.argv[1] if len(sys.argv) > 1 else ""
-    for name, point in POINTS.items():
-        if point.role == role:
-            _wrap(point, lambda name=name: _obey(order, name))  # type: ignore[misc]
-
-
-def _obey(order: Path, name: str) -> None:
-    try:
-        if order.read_text() != name:
-            return
-        order.rename(order.with_suffix(".done"))  # of two that come here at once one is told that it is gone
-    except FileNotFoundError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _wrap(point: Point, reached: Callable[[], None]) -> None:
-    holder, name, called = found(point.where)
-
-    def fits(values: Any) -> bool:
-        return not point.full or bool(values)
-
-    if inspect.iscoroutinefunction(called):
-
-        @wraps(called)
-        async def wrapped(*arguments: Any, **named: Any) -> Any:
-            if not point.after:
-                reached()
-            answer = await called(*arguments, **named)
-            if point.after and fits(answer):
-                reached()
-            return answer
-
-    else:
-
-        @wraps(called)
-        def wrapped(*arguments: Any, **named: Any) -> Any:
-            if not point.after:
-                reached()
-            answer = called(*arguments, **named)
-            if point.after and fits(answer):
-                reached()
-            return answer
-
-    setattr(holder, name, wrapped)
-
-
-def found(where: str) -> tuple[Any, str, Callable[..., Any]]:
-    """The module or class that holds the function, its name there, and the function."""
-    module, _, path = where.partition(":")
-    holder: Any = import_module(module)
-    *classes, name = path.split(".")
-    for each in classes:
-        holder = getattr(holder, each)
-    return holder, name, getattr(holder, name)
+POINTS: Mapping[str, Point] = {**ENGINE, **HEAVY}

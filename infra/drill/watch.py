@@ -26,7 +26,7 @@ NAMED = re.compile(
 async def replay(service: Service) -> list[Line]:
     """The whole log, from its beginning."""
     async with service.client("auditor", 300) as client:
-        return [_line(told) async for told in _told(client)]
+        return [line(told) async for told in _told(client)]
 
 
 async def _told(client: httpx.AsyncClient) -> AsyncIterator[dict[str, Any]]:
@@ -37,7 +37,8 @@ async def _told(client: httpx.AsyncClient) -> AsyncIterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _line(told: dict[str, Any]) -> Line:
+def line(told: Mapping[str, Any]) -> Line:
+    """A fact of `GET /v1/events`."""
     return Line(told["position"], told["id"], told["stream"], told["name"], told["data"])
 
 

@@ -6,13 +6,18 @@ import pytest
 
 from infra.drill.matrix import matrix
 from infra.drill.points import POINTS
+from infra.drill.striking import WORKS
 
-FEW = ["committed, not answered", "published and acknowledged", "claimed", "mail sent", "end to be written", "released"]
-LONG = pytest.param(list(POINTS), marks=[pytest.mark.long, pytest.mark.timeout(1_800)])
+FEW = (
+    *("committed, not answered", "published and acknowledged", "mail sent", "end to be written"),
+    *("released, not committed", "sizes named"),
+)
+SHORT = pytest.param(FEW, ("webhook", "image"), marks=pytest.mark.timeout(300))
+LONG = pytest.param(tuple(POINTS), tuple(WORKS), marks=[pytest.mark.long, pytest.mark.timeout(2_400)])
 
 
-@pytest.mark.parametrize("points", [pytest.param(FEW, marks=pytest.mark.timeout(300)), LONG], ids=["few", "all"])
-async def test_a_crash_anywhere_loses_nothing(tmp_path: Path, points: list[str]) -> None:
-    cells = await matrix(tmp_path / "home", points)
+@pytest.mark.parametrize(("points", "kinds"), [SHORT, LONG], ids=["few", "all"])
+async def test_a_crash_anywhere_loses_nothing(tmp_path: Path, points: tuple[str, ...], kinds: tuple[str, ...]) -> None:
+    cells = await matrix(tmp_path / "home", points, kinds)
     assert {cell.point for cell in cells} == set(points)
     assert [cell for cell in cells if cell.wrong] == []

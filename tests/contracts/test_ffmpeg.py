@@ -144,6 +144,14 @@ async def test_stills_are_taken(tmp_path: Path) -> None:
     assert (_size(poster), _size(sheet)) == ((320, 180), (1600, 180))
 
 
+async def test_a_film_of_one_key_frame_has_its_sheet(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", 2.0, rate="25", coded=(*X264, "-g", "250"))
+    planned = _planned(await TOOL.look(_opened(source)))
+    made, _ = _folders(tmp_path)
+    _, sheet, laid = await TOOL.stills(lambda: _opened(source), made, planned)
+    assert (laid.count, _size(sheet)) == (2, (1600, 90))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

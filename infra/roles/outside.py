@@ -29,8 +29,8 @@ class Ledger(mirror.Ledger, Protocol):
     def mirrored(self) -> int:
         """Up to here the stream holds what the ledger holds; 0 where that is not known yet."""
 
-    async def tell(self) -> None:
-        """Write the position reached, if it is another than before."""
+    async def tell(self, anew: bool = False) -> None:
+        """Write the position reached: where it is another than was told before, or in any case."""
 
 
 class Postgres(Protocol):

@@ -185,10 +185,14 @@ class Relay:
         self.traces.mirrored(lines, self.stepped_ns)
 
     async def _tell(self, ledger: Ledger) -> None:
-        """The mirror's cursor is for those who watch it: a few times a second is enough."""
+        """The mirror's cursor is for those who watch it: a few times a second is enough. Every few seconds it is told
+        anew: a leader that stood still, and leads no more, may have put its old one over it."""
+        told = self.clock.monotonic()
         while True:
+            anew = self.clock.monotonic() - told > VERIFY_S
             try:
-                await ledger.tell()
+                await ledger.tell(anew)
+                told = self.clock.monotonic() if anew else told
             except TRANSIENT as error:  # it is told again
                 logger.info("relay.tell_failed", error=str(error))
             await self.clock.sleep(TELL_S)

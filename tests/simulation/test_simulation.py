@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from tests.simulation.checks import Broken
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.run import survey, traced
 
@@ -33,7 +34,9 @@ def test_no_promise_is_broken_whatever_strikes(part: int) -> None:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_program_that_is_broken_is_found(name: str) -> None:
     with mutated(MUTATIONS[name]):
-        assert survey(range(WITHIN), Counter()) is not None, "The simulation is too weak to see it."
+        found = survey(range(WITHIN), Counter())
+    assert found is not None, "The simulation is too weak to see it."
+    assert isinstance(found.error, Broken), "It does not break a promise, it does not run at all."
 
 
 def test_a_seed_goes_the_same_way_again_in_any_process() -> None:

@@ -62,15 +62,27 @@ class Memory:
         return [Recorded(self._positions.get(facts[v].id), facts[v]) for v in sorted(facts)]
 
     async def ledger(self, after: int, limit: int) -> Sequence[Recorded]:
-        return [Recorded(position, fact) for position, fact in enumerate(self._ledger, 1)][after : after + limit]
+        return [Recorded(n, fact) for n, fact in enumerate(self._ledger[after : after + limit], after + 1)]
 
     def sequence(self, limit: int = 5_000) -> int:
         """Number the next facts, as the relay does; answers how many."""
         moved, self._outbox = self._outbox[:limit], self._outbox[limit:]
-        for fact in moved:
+        self.number(moved)
+        return len(moved)
+
+    def number(self, facts: Sequence[Fact]) -> None:
+        """Give these the next positions."""
+        for fact in facts:
             self._ledger.append(fact)
             self._positions[fact.id] = len(self._ledger)
-        return len(moved)
+
+    def unnumbered(self) -> list[Fact]:
+        """What was written since it was last asked for; whoever asks sees to it that it is numbered."""
+        taken, self._outbox = self._outbox, []
+        return taken
+
+    def position(self, fact: UUID) -> int | None:
+        return self._positions.get(fact)
 
     # The rows.
 

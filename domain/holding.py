@@ -58,7 +58,8 @@ class Tasks(Protocol):
     ) -> list[Held]:
         """Take queued tasks; `facts` are the ids of their `started` events, chosen before.
 
-        After a lost answer the claims are read back: what was written is held."""
+        After a lost answer the claims are read back: what was written is held. Where nothing was, it is not known
+        whether it ever will be, and the error is raised: nobody may take the tasks for looked at."""
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
         """Write what was decided, at most one change of a task. Answers with the tasks whose fence held; the others

@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
-from adapters.nats.broker import Link
 from adapters.nats.names import queue_bell
 
 MOST_NAMED = 50  # tasks that one bell names
 
 
-async def ring_queue(link: Link, queue: str, ids: Sequence[UUID]) -> None:
+class Rope(Protocol):
+    """What a bell hangs on: a link to NATS."""
+
+    async def ring(self, subject: str, payload: bytes = b"") -> None:
+        """A doorbell: no answer, no promise."""
+
+
+async def ring_queue(rope: Rope, queue: str, ids: Sequence[UUID]) -> None:
     """Ring for all of these tasks, in as many bells as it takes."""
     for begin in range(0, len(ids), MOST_NAMED):
         named = [str(id) for id in ids[begin : begin + MOST_NAMED]]
-        await link.ring(queue_bell(queue), json.dumps(named).encode())
+        await rope.ring(queue_bell(queue), json.dumps(named).encode())
 
 
 def ids_of(payload: bytes) -> list[UUID]:

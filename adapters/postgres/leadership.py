@@ -3,6 +3,7 @@ session is gone can number nothing."""
 
 import asyncio
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -30,8 +31,10 @@ SETTINGS = {
 class Leadership:
     """A session that may lead. Leading means: it holds the advisory lock; whoever has not, stands by."""
 
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connection, self._monotonic = connection, monotonic
         self.last = 0  # the position that this session gave last
         self._low = 0  # every outbox row up to here was moved, and none can appear there any more
         self._beyond: set[int] = set()  # moved rows above `low`, where numbers between are missing
@@ -103,16 +106,16 @@ class Leadership:
         if self._beyond and self._mark is None:
             number = await self._connection.fetchval(statement("last_outbox_number"))
             self._mark = number, await self._writers()
-            self._marked_at = time.monotonic()
+            self._marked_at = self._monotonic()
 
     async def _settled(self) -> int | None:
         """The number up to which no row can appear any more, where a gap waits for one.
 
         Whoever inserts locks the outbox before it gets a number, and until it ends: once every transaction that held
         that lock after the number was handed out has ended, what is not visible up to the number never will be."""
-        if self._mark is None or time.monotonic() - self._marked_at < LOW_EVERY_S:
+        if self._mark is None or self._monotonic() - self._marked_at < LOW_EVERY_S:
             return None
-        self._marked_at = time.monotonic()
+        self._marked_at = self._monotonic()
         number, writers = self._mark
         return number if writers.isdisjoint(await self._writers()) else None
 

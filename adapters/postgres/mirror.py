@@ -61,10 +61,10 @@ class MirroredLedger:
         """Up to here the stream holds what the ledger holds; 0 where that is not known yet."""
         return self._reached or 0
 
-    async def tell(self) -> None:
-        """Write the position reached, if it is another than before."""
+    async def tell(self, anew: bool = False) -> None:
+        """Write the position reached: where it is another than was told before, or in any case."""
         position = self._reached
-        if position is None or position == self._told:
+        if position is None or (position == self._told and not anew):
             return
         async with self._cursor.core() as connection:
             query = cursors.update().where(cursors.c.name == "mirror", cursors.c.position != position)

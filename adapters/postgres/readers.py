@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,7 +20,7 @@ from adapters.postgres.tables import holds as held_files
 from adapters.postgres.tables import made as made_files
 from domain import audit as audits
 from domain import balance as balances
-from domain import figures, holds, made
+from domain import figures, holds, made, reading
 from domain.log import Recorded
 
 Apply: TypeAlias = Callable[[AsyncConnection, Sequence[Recorded]], Awaitable[None]]
@@ -131,17 +132,30 @@ MOST = 500  # facts of one step
 async def step(database: Database, name: str, apply: Apply | None = None, limit: int = MOST) -> int:
     """Apply the next facts after the reader's cursor; answers how many. Without `apply` it is the reader's own fold.
 
-    Two processes of one reader take turns at the cursor's row. Raises UnknownEvent where a newer program wrote a fact:
-    the reader then stands still, aloud, rather than skip it."""
+    Raises UnknownEvent where a newer program wrote a fact: the reader then stands still, aloud, rather than skip it."""
+    apply = apply or _folding(FOLDS[name])
     async with database.core() as connection:
-        query = select(cursors.c.position).where(cursors.c.name == name).with_for_update()
-        position = (await connection.execute(query)).scalar_one()
-        recorded = await following(connection, position, limit)
-        if recorded:
-            if apply is not None:
-                await apply(connection, recorded)
-            else:
-                await FOLDS[name].apply(connection, recorded, FOLDS[name].table)
-            moved = cursors.update().where(cursors.c.name == name)
-            await connection.execute(moved.values(position=recorded[-1].position, at=func.clock_timestamp()))
-    return len(recorded)
+        return await reading.step(CursorRow(connection, name), partial(apply, connection), limit)
+
+
+def _folding(fold: Fold) -> Apply:
+    return lambda connection, recorded: fold.apply(connection, recorded, fold.table)
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRow:
+    """The port `domain.reading.Reading`: two processes of one reader take turns at the cursor's row."""
+
+    connection: AsyncConnection
+    name: str
+
+    async def position(self) -> int:
+        query = select(cursors.c.position).where(cursors.c.name == self.name).with_for_update()
+        return int((await self.connection.execute(query)).scalar_one())
+
+    async def following(self, position: int, limit: int) -> Sequence[Recorded]:
+        return await following(self.connection, position, limit)
+
+    async def moved(self, position: int) -> None:
+        moved = cursors.update().where(cursors.c.name == self.name)
+        await self.connection.execute(moved.values(position=position, at=func.clock_timestamp()))

@@ -37,7 +37,8 @@ class PostgresTasks:
                 "claim_tasks", list(ids), list(facts), worker, list(kinds), timedelta(seconds=lease_s), at
             )
         except Unavailable:
-            rows = await self._database.fetch("find_claims", list(facts))
+            if not (rows := await self._database.fetch("find_claims", list(facts))):
+                raise  # nothing was taken, or is not yet: the bells are to come again
         return _held(rows)
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:

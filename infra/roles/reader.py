@@ -7,18 +7,17 @@ from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.nats.bells import ring_queue
+from adapters.nats.bells import Rope, ring_queue
 from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, LOG_BELL
 from adapters.postgres import readers
+from adapters.postgres import release as releasing
 from adapters.postgres.database import TRANSIENT, Database
-from adapters.postgres.following import driver_of
 from adapters.postgres.readers import FOLDS, READERS, RELEASE
-from adapters.postgres.release import release_waiting
 from domain.catalogue import UnknownEvent
 from domain.log import Recorded
+from domain.release import Rows, release_waiting
 from infra import metrics
 from infra.clock import Clock
 from infra.loops import together
@@ -29,6 +28,7 @@ logger = structlog.get_logger()
 POLL_S = 1.0
 STANDS_STILL_S = 5.0
 Step: TypeAlias = Callable[[], Awaitable[int]]
+Releasing: TypeAlias = Callable[[releasing.Release], Awaitable[int]]
 SOON_S, LATER_S = 0.1, 0.5  # gather the bells of a burst: a few larger steps cost less than many small ones
 
 
@@ -50,7 +50,7 @@ async def serve(settings: Settings) -> None:
     try:
         clock = Clock()
         steps: dict[str, Step] = {name: partial(readers.step, database, name) for name in FOLDS}
-        steps[RELEASE] = partial(release, lasting, link, clock)
+        steps[RELEASE] = partial(release, partial(releasing.step, lasting), link, clock)
         latest = dict.fromkeys(FOLDS, LATER_S) | {RELEASE: SOON_S}  # tasks wait for a release
         loops = [read(name, step, bells[name], clock, TRANSIENT, latest[name]) for name, step in steps.items()]
         with metrics.served(settings):
@@ -61,18 +61,18 @@ async def serve(settings: Settings) -> None:
         await lasting.close()
 
 
-async def release(database: Database, link: Link, clock: Clock) -> int:
+async def release(step: Releasing, rope: Rope, clock: Clock) -> int:
     """Release the tasks that the next facts set free, and ring their workers; answers how many facts these were."""
     queued: dict[str, list[UUID]] = {}
 
-    async def apply(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
-        queued.update(await release_waiting(await driver_of(connection), recorded, clock.now(), clock.new_id))
+    async def free(rows: Rows, recorded: Sequence[Recorded]) -> None:
+        queued.update(await release_waiting(rows, recorded, clock.now(), clock.new_id))
 
-    applied = await readers.step(database, RELEASE, apply)
+    applied = await step(free)
     if queued:
-        await link.ring(LOG_BELL)
+        await rope.ring(LOG_BELL)
     for queue, ids in queued.items():
-        await ring_queue(link, queue, ids)
+        await ring_queue(rope, queue, ids)
     return applied
 
 

@@ -16,18 +16,14 @@ import asyncpg
 import structlog
 from nats.errors import Error as NatsError
 
-from adapters.nats import consumers
 from adapters.nats.api import ApiError, NoAnswer
 from adapters.nats.bells import ring_queue
 from adapters.nats.broker import Link
 from adapters.nats.names import HEAD_BELL, LOG_BELL
-from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import AGAIN, GONE, TRANSIENT, Database, Unavailable
 from adapters.postgres.kinds import register
 from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog
-from adapters.postgres.mirror import MirroredLedger
-from adapters.postgres.tasks import PostgresTasks
 from domain.file import Away
 from domain.mirror import MOST_LINES, Line, Mirror, NotLeading
 from infra import metrics
@@ -35,12 +31,12 @@ from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.loops import together
 from infra.roles.bells import Heard
-from infra.roles.keeper import Keeper
 from infra.roles.lifeline import Lifeline
+from infra.roles.outside import Ledger, Nats, Postgres, the_nats, the_postgres
 from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.roles.sweep import Sweep
 from infra.settings import Settings
-from infra.store import Store, store_of
+from infra.store import store_of
 from infra.telemetry import OFF, Telemetry, telemetry
 
 logger = structlog.get_logger()
@@ -63,7 +59,12 @@ async def serve(settings: Settings) -> None:
     link = Link(settings.nats, "relay", name_of("relay"))
     cursor = Database(settings.postgres, 1, "postcommit relay cursor", durable=False)
     traces = telemetry(settings, name_of("relay"))
-    role = Relay(settings, database, cursor, link, Clock(), traces=traces, store=store)
+    clock = Clock()
+    postgres, nats = the_postgres(settings, database, cursor), the_nats(settings, link, database)
+    role = Relay(settings, postgres, nats, clock, QUEUES, traces)
+    if store:
+        log = PostgresLog(database, settings.backlog)
+        role.sweep = Sweep(store, log, database, clock, role.written.set, (*TRANSIENT, Away))
     link.on_bell(LOG_BELL, lambda _: role.written.set())
     link.open()
     settled()
@@ -80,26 +81,22 @@ async def serve(settings: Settings) -> None:
 @dataclass(slots=True)
 class Relay:
     settings: Settings
-    database: Database
-    cursor: Database  # for the mirror's cursor, which the stream itself knows better
-    link: Link
+    postgres: Postgres
+    nats: Nats
     clock: Clock
+    queues: Sequence[str]
+    traces: Telemetry = OFF
+    sweep: Sweep | None = None  # of the store of files, where there is one
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
-    keeper: Keeper = field(init=False)
-    traces: Telemetry = OFF
-    store: Store | None = None
     stepped_ns: int = 0  # when the mirror's step began, in Unix time
     mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
-
-    def __post_init__(self) -> None:
-        self.keeper = Keeper(self.database)
 
     async def run(self) -> None:
         """Lead, or stand by, until cancelled."""
         while True:
             try:
-                async with await Leadership.open(self.settings.postgres) as leadership:
+                async with await self.postgres.session() as leadership:
                     while not await leadership.lead():
                         await self.clock.sleep(STANDBY_S)
                     await self._lead(leadership)
@@ -113,8 +110,7 @@ class Relay:
         logger.info("relay.leads")
         metrics.LEADS.set(1)
         self.mirrored_at = self.clock.monotonic()
-        message = partial(line, public_url=self.settings.public)
-        ledger = MirroredLedger(self.database, self.cursor, message, leadership.leads, self.settings.refill)
+        ledger = self.postgres.ledger(leadership.leads)
         await together(
             self._sequence(leadership),
             self._heartbeat(leadership),
@@ -123,7 +119,7 @@ class Relay:
             self._lifeline(ledger).run(),
             self._provision(ledger),
             self._forget(),
-            *([self._sweep(self.store).run()] if self.store else []),
+            *([self.sweep.run()] if self.sweep else []),
         )
 
     async def _sequence(self, leadership: Leadership) -> None:
@@ -140,7 +136,7 @@ class Relay:
                 metrics.numbered(moved, leadership.last, self.clock.now())
                 pause = BUSY_S
                 self.numbered.set()
-                await self.link.ring(HEAD_BELL)
+                await self.nats.ring(HEAD_BELL)
                 await self._gather(moved, begin + NUMBER_S)
                 continue
             await _rung(self.written, pause)
@@ -151,12 +147,12 @@ class Relay:
             await leadership.heartbeat()
             await self.clock.sleep(1.0)
 
-    async def _mirror(self, ledger: MirroredLedger) -> None:
+    async def _mirror(self, ledger: Ledger) -> None:
         """Tell the ledger again in NATS, and compare every few seconds. While NATS is away, only this waits."""
         mirror: Mirror | None = None
         verified = self.clock.monotonic()
         while True:
-            if not self.link.up:
+            if not self.nats.up:
                 mirror = None
                 await self.clock.sleep(0.2)
                 continue
@@ -181,42 +177,40 @@ class Relay:
         if moved < MOST_LINES:
             await self.clock.sleep(max(until - self.clock.monotonic(), 0.0))
 
-    def _mirror_of(self, ledger: MirroredLedger) -> Mirror:
-        return Mirror(self._stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger), self._mirrored)
+    def _mirror_of(self, ledger: Ledger) -> Mirror:
+        return Mirror(self.nats.stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger), self._mirrored)
 
     def _mirrored(self, lines: Sequence[Line]) -> None:
         metrics.mirrored(lines, self.clock.now())
         self.traces.mirrored(lines, self.stepped_ns)
 
-    async def _tell(self, ledger: MirroredLedger) -> None:
-        """The mirror's cursor is for those who watch it: a few times a second is enough."""
+    async def _tell(self, ledger: Ledger) -> None:
+        """The mirror's cursor is for those who watch it: a few times a second is enough. Every few seconds it is told
+        anew: a leader that stood still, and leads no more, may have put its old one over it."""
+        told = self.clock.monotonic()
         while True:
+            anew = self.clock.monotonic() - told > VERIFY_S
             try:
-                await ledger.tell()
+                await ledger.tell(anew)
+                told = self.clock.monotonic() if anew else told
             except TRANSIENT as error:  # it is told again
                 logger.info("relay.tell_failed", error=str(error))
             await self.clock.sleep(TELL_S)
 
-    def _stream(self) -> LogStream:
-        settings = self.settings
-        return LogStream(
-            self.link.client, Limits(settings.nats_max_bytes, settings.nats_max_age_s, settings.nats_replicas)
-        )
-
-    async def _provision(self, ledger: MirroredLedger) -> None:
+    async def _provision(self, ledger: Ledger) -> None:
         """Every few seconds: are the workers' durables there, and as they should be?"""
         while True:
-            if self.link.up:
+            if self.nats.up:
                 try:
                     await self._ensure(ledger)
                 except (*NATS_ERRORS, *TRANSIENT) as error:
                     logger.info("relay.provision_failed", error=str(error))
             await self.clock.sleep(VERIFY_S)
 
-    async def _ensure(self, ledger: MirroredLedger) -> None:
+    async def _ensure(self, ledger: Ledger) -> None:
         """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
         mirrored = ledger.mirrored  # before the stream is asked: what it takes meanwhile is not yet compared
-        stream = self._stream()
+        stream = self.nats.stream()
         state = await stream.state()
         if state is None:
             return
@@ -224,19 +218,19 @@ class Relay:
             logger.warning("relay.stream_settings_changed")
 
         async def start() -> int:
-            oldest = await PostgresTasks(self.database).oldest_queued()
+            oldest = await self.postgres.rows.oldest_queued()
             return max(state.first, await ledger.head() + 1 if oldest is None else oldest)
 
-        for queue in QUEUES:
-            if await consumers.ensure(self.link.client, queue, start):
+        for queue in self.queues:
+            if await self.nats.ensure(queue, start):
                 logger.info("relay.durable_made", queue=queue)
-        await self.keeper.keep(self.link.client, state.first, mirrored, await ledger.head())
+        await self.nats.keep(state.first, mirrored, await ledger.head())
 
-    def _lifeline(self, ledger: MirroredLedger) -> Lifeline:
+    def _lifeline(self, ledger: Ledger) -> Lifeline:
         return Lifeline(
-            PostgresTasks(self.database),
+            self.postgres.rows,
             self.clock,
-            partial(ring_queue, self.link),
+            partial(ring_queue, self.nats),
             lambda: self._heard(ledger),
             self.written.set,
             (Unavailable, *GONE),
@@ -244,17 +238,13 @@ class Relay:
             self.settings.unheard_s,
         )
 
-    def _sweep(self, store: Store) -> Sweep:
-        log = PostgresLog(self.database, self.settings.backlog)
-        return Sweep(store, log, self.database, self.clock, self.written.set, (*TRANSIENT, Away))
-
-    async def _heard(self, ledger: MirroredLedger) -> Heard | None:
+    async def _heard(self, ledger: Ledger) -> Heard | None:
         """How far each queue's consumer has delivered, where the stream begins; None while NATS is away."""
-        if not self.link.up:
+        if not self.nats.up:
             return None
         try:
-            state = await self._stream().state()
-            found = {queue: await consumers.delivered(self.link.client, queue) for queue in QUEUES}
+            state = await self.nats.stream().state()
+            found = {queue: await self.nats.delivered(queue) for queue in self.queues}
         except NATS_ERRORS as error:
             logger.info("relay.heard_nothing", error=str(error) or type(error).__name__)
             return None
@@ -273,7 +263,7 @@ class Relay:
         """Idempotency keys are kept for seven days."""
         while True:
             try:
-                forgotten = len(await self.database.fetch("forget_keys"))
+                forgotten = await self.postgres.forget()
             except TRANSIENT as error:
                 logger.info("relay.forget_failed", error=str(error))
                 forgotten = 0

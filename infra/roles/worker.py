@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import structlog
 from nats.errors import Error as NatsError
@@ -27,6 +29,8 @@ from infra.telemetry import telemetry
 
 logger = structlog.get_logger()
 CLAIMS = 2  # at once
+Beating: TypeAlias = "Sequence[asyncio.Task[None]]"
+Fetch: TypeAlias = Callable[[str, Crew], Coroutine[Any, Any, None]]
 
 
 async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
@@ -69,32 +73,45 @@ async def serve(settings: Settings, queues: Sequence[str] = ()) -> None:
     crews += [crew_of(of_media, slots, 0.0)] if of_media else []  # long work is given back at once
     link.open()
     settled()
-    beating = [asyncio.create_task(crew.runs.beat_loop()) for crew in crews]
+    beating = beats_of(crews)
     try:
         metrics.SLOTS.set(sum(crew.slots for crew in crews))
         metrics.HELD.set_function(lambda: sum(len(crew.runs.held) for crew in crews))
         with metrics.served(settings):
-            await until_stopped(
-                together(
-                    *(crew.claim_loop() for crew in crews for _ in range(CLAIMS)),
-                    *(crew.poll_loop() for crew in crews),
-                    require_nats(link),
-                    *map(_watch, beating),
-                    *(_fetch(link, queue, crew) for crew in crews for queue in crew.queues),
-                )
-            )
+            await until_stopped(together(work(crews, beating, partial(_fetch, link)), require_nats(link)))
     finally:
-        await asyncio.gather(*(crew.stop() for crew in crews))
-        for beat in beating:
-            beat.cancel()
+        await leave(crews, beating)
         await link.close()
         await beats.close()
         await database.close()
         traces.end()
 
 
+def beats_of(crews: Sequence[Crew]) -> Beating:
+    """The heartbeats outlive the other loops, so that what still runs at the end keeps its lease."""
+    return [asyncio.create_task(crew.runs.beat_loop()) for crew in crews]
+
+
+async def work(
+    crews: Sequence[Crew], beating: Beating, fetch: Callable[[str, Crew], Coroutine[Any, Any, None]]
+) -> None:
+    """Hear, claim and poll until cancelled; the end of a heartbeat would end all."""
+    await together(
+        *(crew.claim_loop() for crew in crews for _ in range(CLAIMS)),
+        *(crew.poll_loop() for crew in crews),
+        *map(_watch, beating),
+        *(fetch(queue, crew) for crew in crews for queue in crew.queues),
+    )
+
+
+async def leave(crews: Sequence[Crew], beating: Beating) -> None:
+    """No new claims; what runs gets its grace, the rest is given back."""
+    await asyncio.gather(*(crew.stop() for crew in crews))
+    for beat in beating:
+        beat.cancel()
+
+
 async def _watch(beating: asyncio.Task[None]) -> None:
-    """The heartbeat outlives the loops, so that what still runs at the end keeps its lease; its end would end them."""
     await asyncio.shield(beating)
 
 

@@ -215,24 +215,37 @@ class Lossy(Database):
         raise Unavailable("The connection was lost.")
 
 
-@pytest.mark.parametrize("written", [True, False])
-async def test_a_claim_whose_answer_was_lost_is_found_again(address: str, written: bool) -> None:
+@pytest.fixture
+async def lossy(address: str) -> AsyncIterator[Lossy]:
     database = Lossy(address, 4)
-    tasks, log = PostgresTasks(database), PostgresLog(database)
-    ids = []
-    for _ in range(3):
-        id, entry = making.new_task(at=now())
-        await log.append(entry)
-        ids.append(id)
-    await tasks.claim(ids[:1], [new_id()], "other", ["probe"], 60, now())
-    database.losing, database.written = "claim_tasks", written
-    held = await tasks.claim(ids, [new_id() for _ in ids], "w", ["probe"], 60, now())
-    assert {one.id for one in held} == (set(ids[1:]) if written else set())
-    assert all((one.task.worker, one.task.turn, one.correlation_id) == ("w", 1, "c-1") for one in held)
-    if written:
-        changes = [making.change(one.id, one.task, [DONE], turn=1) for one in held]
-        assert await tasks.settle(changes, "worker/w") == set(ids[1:])
+    yield database
     await database.close()
+
+
+async def test_a_claim_whose_answer_was_lost_is_found_again(lossy: Lossy) -> None:
+    tasks, ids = PostgresTasks(lossy), [await asked_for(lossy) for _ in range(3)]
+    await tasks.claim(ids[:1], [new_id()], "other", ["probe"], 60, now())
+    lossy.losing = "claim_tasks"
+    held = await tasks.claim(ids, [new_id() for _ in ids], "w", ["probe"], 60, now())
+    assert {one.id for one in held} == set(ids[1:])
+    assert all((one.task.worker, one.task.turn, one.correlation_id) == ("w", 1, "c-1") for one in held)
+    changes = [making.change(one.id, one.task, [DONE], turn=1) for one in held]
+    assert await tasks.settle(changes, "worker/w") == set(ids[1:])
+
+
+async def test_a_claim_that_was_never_written_is_none(lossy: Lossy) -> None:
+    """An answer would say that the task was looked at, and its bell would be acknowledged."""
+    tasks, id = PostgresTasks(lossy), await asked_for(lossy)
+    lossy.losing, lossy.written = "claim_tasks", False
+    with pytest.raises(Unavailable):
+        await tasks.claim([id], [new_id()], "w", ["probe"], 60, now())
+    assert [one.id for one in await tasks.claim([id], [new_id()], "w", ["probe"], 60, now())] == [id]
+
+
+async def asked_for(database: Database) -> UUID:
+    id, entry = making.new_task(at=now())
+    await PostgresLog(database).append(entry)
+    return id
 
 
 async def test_a_claim_that_was_lost_and_taken_over_is_not_found(database: Database) -> None:

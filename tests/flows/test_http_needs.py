@@ -6,13 +6,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.postgres import readers
-from adapters.postgres.readers import RELEASE, driver_of
-from adapters.postgres.release import release_waiting
+from adapters.postgres import release
 from domain import outcome, task
 from domain.log import Recorded
+from domain.release import Rows, release_waiting
 from infra.clock import Clock
 from tests import making
 from tests.flows.conftest import Api
@@ -43,13 +41,13 @@ async def released(api: Api) -> dict[str, list[UUID]]:
     """Do the release reader's part, to the end of the log; answers with what it queued."""
     clock, queued = Clock(), dict[str, list[UUID]]()
 
-    async def apply(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
-        freed = await release_waiting(await driver_of(connection), recorded, clock.now(), clock.new_id)
+    async def freeing(rows: Rows, recorded: Sequence[Recorded]) -> None:
+        freed = await release_waiting(rows, recorded, clock.now(), clock.new_id)
         for queue, ids in freed.items():
             queued.setdefault(queue, []).extend(ids)
 
     await api.number()
-    while await readers.step(api.database, RELEASE, apply):
+    while await release.step(api.database, freeing):
         await api.number()
     return queued
 

@@ -111,17 +111,22 @@ class Mirror:
     told: Callable[[Sequence[Line]], None] = lambda lines: None  # what the stream has acknowledged
     last: int | None = None  # acknowledged by the stream; None: ask it
     _failed: int = field(default=0)
+    _id: str | None = None  # of the fact at `last`
+    _joints: dict[int, str] = field(default_factory=dict)  # where publishes began since the last comparison, and its id
 
     async def step(self) -> int:
         """Mirror the next lines; answers how many. After a failure the next step asks the stream where it stands."""
         try:
             if self.last is None:
                 self.last = await self._resume()
+                self._id = next((one.id for one in await self.ledger.lines(self.last - 1, 1)), None)
                 await self.ledger.reached(self.last)
             lines = bounded(await self.ledger.lines(self.last, MOST_LINES))
             if not lines:
                 return 0
             self._failed += 1  # until it is known to be stored
+            if self._id is not None:
+                self._joints[self.last] = self._id
             await self.bus.publish(lines, self.last)
         except self.failures as error:
             self.last = None
@@ -129,7 +134,7 @@ class Mirror:
             raise
         self._failed = 0
         self.told(lines)
-        self.last = lines[-1].position
+        self.last, self._id = lines[-1].position, lines[-1].id
         await self.ledger.reached(self.last)
         return len(lines)
 
@@ -160,15 +165,19 @@ class Mirror:
         return state.last
 
     async def _foreign(self, state: State) -> bool:
-        """Whether the last messages are not those of the ledger."""
+        """Whether the last messages are not those of the ledger, or one that a publish began behind: within one publish
+        nothing foreign has room."""
         begin = max(state.first, state.last - LOOK_BACK + 1)
         if state.messages == 0 or begin > state.last:
             return False
         lines = {line.position: line.id for line in await self.ledger.lines(begin - 1, state.last - begin + 1)}
-        for position in range(state.last, begin - 1, -1):
+        window = {position: lines.get(position) for position in range(begin, state.last + 1)}
+        joints = {position: id for position, id in self._joints.items() if state.first <= position <= state.last}
+        for position, id in sorted((joints | window).items(), reverse=True):
             found = await self.bus.id_at(position)
-            if found is not None and found != lines.get(position):
+            if found is not None and found != id:
                 return True
+        self._joints.clear()
         return False
 
     async def _lost(self, state: State) -> str | None:
@@ -194,6 +203,7 @@ class Mirror:
         first = await self.ledger.refill_from()
         await self.bus.create(first, epoch)
         self._failed = 0
+        self._joints.clear()
         self.say("mirror.made", reason=reason, first=first, epoch=epoch)
         await self.made()
         return first - 1

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from domain.mirror import MOST_BYTES, MOST_LINES, Line, Mirror, NotLeading, State, bounded
+from domain.mirror import LOOK_BACK, MOST_BYTES, MOST_LINES, Line, Mirror, NotLeading, State, bounded
 
 SEEDS = 600
 MAX_AGE = timedelta(days=7)
@@ -410,6 +410,21 @@ async def test_a_foreign_message_at_the_head_makes_a_new_stream_and_a_new_epoch(
     world.bus.stream.store("forged", world.bus.time.now)
     world.ledger.append(1)  # at the very position that the forged one took
     assert (await mended(world)).epoch != "epoch-0" and world.durables == 2
+
+
+async def test_a_foreign_message_behind_which_a_publish_began_is_noticed_though_many_lie_above_it() -> None:
+    world = await filled(3)
+    stream = world.bus.stream
+    assert stream
+    stream.ids.popitem()
+    stream.last = 2  # the server lost its tail, and nobody has noticed
+    stream.store("forged", world.bus.time.now)
+    world.ledger.append(1)
+    await world.run()
+    world.ledger.append(LOOK_BACK + 1)
+    await world.run()
+    assert (stream.ids[3], stream.last) == ("forged", LOOK_BACK + 5)
+    assert (await mended(world)).epoch != "epoch-0"
 
 
 async def test_a_restored_ledger_makes_a_new_stream_and_a_new_epoch() -> None:

@@ -92,9 +92,7 @@ def beats_of(crews: Sequence[Crew]) -> Beating:
     return [asyncio.create_task(crew.runs.beat_loop()) for crew in crews]
 
 
-async def work(
-    crews: Sequence[Crew], beating: Beating, fetch: Callable[[str, Crew], Coroutine[Any, Any, None]]
-) -> None:
+async def work(crews: Sequence[Crew], beating: Beating, fetch: Fetch) -> None:
     """Hear, claim and poll until cancelled; the end of a heartbeat would end all."""
     await together(
         *(crew.claim_loop() for crew in crews for _ in range(CLAIMS)),

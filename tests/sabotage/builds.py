@@ -36,7 +36,7 @@ EARLY_ACK = Build(
             "            link.on_bell(queue_bell(queue), lambda payload: crew.overhear(ids_of(payload)))\n",
             "            pass\n",
         ),
-        Change(WORKER, "                    *(crew.poll_loop() for crew in crews),\n", ""),
+        Change(WORKER, "        *(crew.poll_loop() for crew in crews),\n", ""),
     ),
     Matrix(("to be claimed",)),
     ("is queued",),
@@ -116,25 +116,23 @@ CURSOR_APART = Build(
     (
         Change(
             READERS,
-            "    async with database.core() as connection:\n        query = select(cursors.c.position)",
-            "    async with database.core() as connection:\n"
-            "        if name in _APPLIED:\n"
+            "    apply = apply or _folding(FOLDS[name])\n",
+            "    apply = apply or _folding(FOLDS[name])\n"
+            "    if name in _APPLIED:\n"
+            "        async with database.core() as connection:\n"
             "            values = {'position': _APPLIED.pop(name), 'at': func.clock_timestamp()}\n"
-            "            await connection.execute(cursors.update().where(cursors.c.name == name).values(values))\n"
-            "    async with database.core() as connection:\n"
-            "        query = select(cursors.c.position)",
+            "            await connection.execute(cursors.update().where(cursors.c.name == name).values(values))\n",
         ),
         Change(
             READERS,
-            "            moved = cursors.update().where(cursors.c.name == name)\n"
-            "            await connection.execute(moved.values("
-            "position=recorded[-1].position, at=func.clock_timestamp()))\n",
-            "            _APPLIED[name] = recorded[-1].position\n",
+            "        moved = cursors.update().where(cursors.c.name == self.name)\n"
+            "        await self.connection.execute(moved.values(position=position, at=func.clock_timestamp()))\n",
+            "        _APPLIED[self.name] = position\n",
         ),
         Change(
             READERS,
             "MOST = 500  # facts of one step\n",
-            "MOST = 500  # facts of one step\n_APPLIED: dict[str, int | None] = {}\n",
+            "MOST = 500  # facts of one step\n_APPLIED: dict[str, int] = {}\n",
         ),
     ),
     Drill(("kill:reader",), 0.2),

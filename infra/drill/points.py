@@ -58,7 +58,7 @@ ENGINE: Mapping[str, Point] = {
     ),
     "to be applied": Point("reader", "adapters.postgres.readers:following", after=True, asked=answered),
     "applied": Point("reader", "adapters.postgres.readers:step", after=True, asked=answered),
-    "to be released": Point("reader", "adapters.postgres.release:_release", asked=filled("waiting"), kinds=RELEASED),
+    "to be released": Point("reader", "domain.release:_release", asked=filled("waiting"), kinds=RELEASED),
     "released, not committed": Point(
         "reader", "infra.roles.reader:release_waiting", after=True, asked=answered, kinds=RELEASED
     ),

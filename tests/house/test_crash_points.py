@@ -34,7 +34,8 @@ STEPS: Mapping[str, Mapping[str, str]] = {  # where something is changed: what n
         "forget": "of the sweep",
         "remembered": ASKS,
     },
-    "adapters.postgres.release:": {"release_waiting": "its points lie where the reader calls it, and inside"},
+    "adapters.postgres.release:": {"step": "its points lie where the reader calls it, and inside"},
+    "adapters.postgres.release:WaitingRows": {"get": ASKS, "waiting": ASKS, "settle": WITHIN},
     "adapters.files.local:LocalFiles": {
         "size": ASKS,
         "read": ASKS,

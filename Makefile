@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MINUTES ?= 30
 DRILL_MINUTES ?= 10
+SEEDS ?= 20000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill matrix sabotage test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
+.PHONY: help demo drill simulation matrix sabotage test test-long lint types imports bench bench-all bench-growth bench-video fuzz schemas lock files clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,8 +25,11 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## the whole story on embedded servers; ends by itself
 	@$(BIN)/postcommit demo
 
-drill: $(READY) ## the promise under load and faults, for DRILL_MINUTES=10 and SEED=1
+drill: $(READY) simulation ## the promise under load and faults, for DRILL_MINUTES=10 and SEED=1; before it, the simulation
 	@$(BIN)/postcommit drill --minutes $(DRILL_MINUTES) --seed $(or $(SEED),1)
+
+simulation: $(READY) ## the roles in virtual time, for SEEDS=20000
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 matrix: $(READY) ## a crash at every named point, with every kind of work
 	@$(BIN)/python -m infra.drill.matrix

@@ -66,11 +66,18 @@ def retry(
         state = tasks[old]
         events = [*_end(state, ended, renewed), task.Retried(task=new)]
         old_facts, ended[old] = compose.of_task(old, state, events, meta, now, new_id)
-        asked = task.asked_again(state, old, tuple(later.get(need, need) for need in state.needs))
+        asked = task.asked_again(state, old, tuple(_now(need, tasks, later) for need in state.needs))
         new_facts, fresh = compose.new_task(new, asked, meta, now, new_id)
         facts += (*old_facts, *new_facts)
         made.append((new, fresh))
     return Entry(tuple(facts), tuple(made), tuple((old, ended[old]) for old in renewed))
+
+
+def _now(need: UUID, tasks: Mapping[UUID, Task], later: Mapping[UUID, UUID]) -> UUID:
+    """What does the work of this one now. One of the chain may have been retried before, alone."""
+    while need in tasks and (retried_as := tasks[need].retried_as) is not None:
+        need = retried_as
+    return later.get(need, need)
 
 
 def _end(state: Task, ended: Mapping[UUID, Task], renewed: Mapping[UUID, UUID]) -> list[task.Event]:

@@ -12,6 +12,7 @@ from infra.drill.stories import CHAIN, buyer_of, order_of
 EFFECTS = {"email_welcome": "email", "email_order_confirmation": "email", "warehouse_notify": "webhook"}
 """Kind of task -> the path of its effect."""
 NEAR = timedelta(seconds=30)  # after a fault, in which what it has cut off is done again
+ON_ITS_WAY = timedelta(seconds=2)  # after a fault, in which the far side takes what had reached it when the path broke
 
 
 def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[list[str], list[str]]:
@@ -23,7 +24,7 @@ def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[l
     for (path, task), found in times.items():
         found.sort()
         for first, again in pairwise(found):
-            near = [one for one in struck if one.began <= again <= one.ended + NEAR and first <= one.ended]
+            near = [one for one in struck if one.began <= again <= one.ended + NEAR and first <= one.ended + ON_ITS_WAY]
             by = [one.kind for one in near if path in one.touches]
             told = f"{path} of {task} at {again:%H:%M:%S}, first at {first:%H:%M:%S}"
             (explained if by else unexplained).append(f"{told}: {', '.join(by[:3])}" if by else told)

@@ -178,6 +178,8 @@ def test_a_duplicate_that_a_fault_explains_is_counted() -> None:
     near = replace(GOOD, struck=[Struck("answer-lost:smtp", at(29.2), at(31), frozenset({"email"}))])
     verdict = judge(with_arrivals(AGAIN)(near))
     assert (verdict.good, verdict.figures["duplicates_explained"]) == (True, 1)
+    taken_after = replace(near, struck=[replace(near.struck[0], began=at(28.7), ended=at(28.9))])
+    assert judge(with_arrivals(AGAIN)(taken_after)).good, "it was on its way when the path broke"
     elsewhere = replace(near, struck=[replace(near.struck[0], touches=frozenset({"webhook"}))])
     assert judge(with_arrivals(AGAIN)(elsewhere)).wrong["duplicate_unexplained"]
 

@@ -118,8 +118,9 @@ class Mirror:
         """Mirror the next lines; answers how many. After a failure the next step asks the stream where it stands."""
         try:
             if self.last is None:
-                self.last = await self._resume()
-                self._id = next((one.id for one in await self.ledger.lines(self.last - 1, 1)), None)
+                last = await self._resume()
+                before = await self.ledger.lines(last - 1, 1) if last else ()
+                self.last, self._id = last, before[0].id if before else None
                 await self.ledger.reached(self.last)
             lines = bounded(await self.ledger.lines(self.last, MOST_LINES))
             if not lines:

@@ -156,7 +156,8 @@ def drill(
     seed
         The same seed makes the same schedule of faults.
     faults
-        A pattern of names of faults, such as `kill:*`; may be repeated. Without one all of them strike.
+        A pattern of names of faults, such as `kill:*`; may be repeated. Without one all of them strike that can here;
+        the others are told.
     home
         A directory that is empty or does not exist; it is kept. Without one a temporary directory is taken, and kept
         where something is wrong.

@@ -16,10 +16,15 @@ from infra.check import folds, store, stream
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 MOST = 20  # offenders that are named
-LATER = {
-    *("the outbox is young", "no expired lease is unrescued", "what is due is dispatched"),
-    "what waits has something to wait for",
-}  # hold once everything was up for half a minute; the others at any moment
+LATER = frozenset(
+    {
+        "the outbox is young",
+        "no expired lease is unrescued",
+        "what is due is dispatched",
+        "what waits has something to wait for",
+    }
+)
+"""Those that hold once everything was up for half a minute; the others hold at any moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
+from nats.errors import Error as NatsError
 
 from infra.drill import growth, live, watch
-from infra.drill.campaign import Campaign, say, strike
+from infra.drill.campaign import UNSTRUCK, Campaign, say, strike
 from infra.drill.disk import Disk
 from infra.drill.evidence import Evidence, Live
-from infra.drill.faults.nats import last_in_stream
 from infra.drill.intents import Intents, read
 from infra.drill.load import Load
+from infra.drill.mirrored import behind, last_in_stream
 from infra.drill.service import Service, started
 from infra.drill.stories import clip
-from infra.drill.subscriber import registered, subscribe
+from infra.drill.subscriber import FILTERS, registered, subscribe
 from infra.drill.verdict import Verdict, judge
+from infra.exits import Failed
 
 CLIENTS, PAUSE_S = 12, 0.6
 SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
@@ -61,7 +62,9 @@ class Watched:
 
 
 async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
-    """Start, load, strike, wait until all is quiet, judge. Raises NotStarted, or CancelledError after a SIGTERM."""
+    """Start, load, strike, wait until all is quiet, judge.
+
+    Raises NotStarted, Failed where the service cannot be asked at the end, CancelledError after a SIGTERM."""
     _end_on_sigterm()
     watched = Watched()
     with Intents(home / "intents.jsonl") as intents:
@@ -79,7 +82,11 @@ async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
                 await asyncio.wait_for(loading, QUIET_S)
             unquiet = await _quiet(service, watched)
             await _ended(watching)
-            return judge_all(await _evidence(home, service, load, watched, campaign, unquiet), watched)
+            try:
+                evidence = await _evidence(home, service, load, watched, campaign, unquiet)
+            except (httpx.HTTPError, OSError, TimeoutError) as error:
+                raise Failed(f"At its end the drill could not ask the service: {error!r}.") from error
+            return judge_all(evidence, watched)
 
 
 def _end_on_sigterm() -> None:
@@ -134,7 +141,7 @@ async def _quiet(service: Service, watched: Watched) -> list[str]:
     head, found = 0, ["nothing could be asked"]
     async with service.client("operator") as client:
         while loop.time() < min(moved + QUIET_S, begun + LONGEST_S):
-            with suppress(httpx.HTTPError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(httpx.HTTPError, NatsError, *UNSTRUCK):
                 now, found = await _unquiet(service, client, watched)
                 if not found:
                     return []
@@ -155,11 +162,11 @@ async def _unquiet(service: Service, client: httpx.AsyncClient, watched: Watched
     reached = {f"reader {row['name']}": row["position"] for row in cursors}
     reached["the stream"] = await last_in_stream(service)
     reached["the auditor"] = max(watched.seen, default=0)
-    reached["the subscriber"] = max((one.position for one in watched.handed), default=0)
     return head, [
         *([f"{balance['open']} tasks are open"] if balance["open"] else []),
         *([f"the balance differs by {balance['difference']}"] if balance["difference"] else []),
         *([f"{unnumbered} facts have no number"] if unnumbered else []),
         *([f"/readyz says {ready}"] if ready != "ok" else []),
         *(f"{name} is at {position} of {head}" for name, position in reached.items() if position < head),
+        *(f"the consumer {name} has not acknowledged everything" for name in await behind(service, FILTERS)),
     ]

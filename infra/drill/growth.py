@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.drill.live import AWAY
-from infra.drill.service import ROLES, Ended, Service
+from infra.drill.service import ROLES, Service
 
 LOOK_S = 5.0
 MEMORY_MIB, DESCRIPTORS = 512, 512  # of one process of a role
-DEAD_ROWS, DEAD_SHARE = 50_000, 0.5  # of one table: so many, or that share of the living
+DEAD_ROWS, DEAD_SHARE = 50_000, 0.5  # of one table: so many, and that share of the living
 DISK_BYTES_A_FACT = 32 * 1024  # of Postgres and of NATS, with all their indexes and logs
 FLOOR_BYTES = 2 * 1024**3  # what they take at the beginning: segments of the WAL
 DEAD = "SELECT relname, n_dead_tup, n_live_tup FROM pg_stat_user_tables WHERE schemaname = 'postcommit'"
@@ -57,21 +57,29 @@ async def look(service: Service, peaks: Peaks) -> None:
     """Look every few seconds, until cancelled; what is away just then is looked at later."""
     while True:
         await asyncio.to_thread(_of_processes, service, peaks)
-        with suppress(*AWAY, Ended):
+        with suppress(*AWAY):
             await _of_tables(service, peaks)
-        peaks.looks += 1
+            peaks.looks += 1
         await asyncio.sleep(LOOK_S)
 
 
 def _of_processes(service: Service, peaks: Peaks) -> None:
-    with suppress(OSError, ValueError):  # run.json is away while nothing is ready
-        pids = service.run["pids"]
-        for name in ROLES:
-            for pid in pids[name]:
-                _raise(peaks.memory_mib, name, _memory_mib(pid))
-                _raise(peaks.descriptors, name, len(list(Path(f"/proc/{pid}/fd").iterdir())))
+    for name, pid in _running(service):
+        with suppress(OSError):  # it has just ended
+            _raise(peaks.memory_mib, name, _memory_mib(pid))
+            _raise(peaks.descriptors, name, len(list(Path(f"/proc/{pid}/fd").iterdir())))
     for server in ("postgres", "nats"):
-        _raise(peaks.disk_mib, server, _size_mib(service.home / server))
+        with suppress(OSError):  # a folder of it goes meanwhile, or its disk
+            _raise(peaks.disk_mib, server, _size_mib(service.home / server))
+
+
+def _running(service: Service) -> list[tuple[str, int]]:
+    """Each process of a role; none while nothing is ready: run.json is away then."""
+    try:
+        pids = service.run["pids"]
+    except (OSError, ValueError):
+        return []
+    return [(name, pid) for name in ROLES for pid in pids[name]]
 
 
 async def _of_tables(service: Service, peaks: Peaks) -> None:

@@ -19,7 +19,7 @@ import httpx
 from infra.drill.armed import Order
 from infra.drill.cells import Cell
 from infra.drill.heavy_works import clip
-from infra.drill.insisting import written
+from infra.drill.insisting import Unanswered, written
 from infra.drill.points import POINTS
 from infra.drill.service import CRASHING, ROLES, Ended, Service, started
 from infra.drill.stories import LAMP
@@ -75,7 +75,7 @@ async def _all(striking: Striking, wanted: Sequence[tuple[str, str]]) -> list[Ce
             cells.append(await striking.cell(name, kind))
             _say(cells[-1])
         wrong = await striking.at_the_end()
-    except Ended as error:
+    except (Ended, Unanswered, TimeoutError, httpx.HTTPError) as error:
         wrong = [f"{error} {len(wanted) - len(cells)} cells were left."]
     return cells + [Cell("at the end", "all", 0, 0, 0.0, (one,)) for one in wrong]
 

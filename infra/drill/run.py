@@ -33,6 +33,8 @@ def drill(
     Raises Misused where no fault has such a name, Refused where the directory is in use, Failed where it did not start
     or was told to end."""
     kinds = _named(faults, FAULTS)
+    if minutes <= 0:
+        raise Refused(f"The minutes of a drill should be more than 0, and they are {minutes:g}.")
     if home is not None and home.exists() and any(home.iterdir()):
         raise Refused(f"The drill begins in a directory of its own, and {home} is not empty.")
     place = (home or Path(tempfile.mkdtemp(prefix="postcommit-drill-"))).resolve()
@@ -42,7 +44,7 @@ def drill(
         with _disk(place, kinds) as disk:
             away = (NEEDING_A_DISK if disk is None else frozenset()) | (frozenset() if afar else NEEDING_A_STORE)
             left = [name for name in kinds if name not in away]
-            if not left or minutes <= 0:
+            if not left:
                 raise Refused("There is no fault left to strike: a drill without one proves nothing.")
             verdict = asyncio.run(drilled(place, disk, Wanted(minutes, seed, left, afar)))
             _kept(place, disk, verdict)
@@ -60,7 +62,7 @@ def drill(
     except asyncio.CancelledError:
         raise Failed("The drill was told to end before its verdict.") from None
     finally:
-        if home is None and good:
+        if home is None and (good or not any(place.iterdir())):
             shutil.rmtree(place)
         else:
             say(f"The evidence is kept in {place}")

@@ -69,8 +69,11 @@ class Service:
                 preexec_fn=partial(tie, os.getpid(), signal.SIGTERM),  # it must not outlive the drill
             )
         assert self.process.stdout is not None
-        async with asyncio.timeout(START_S):
-            line = (await self.process.stdout.readline()).decode()
+        try:
+            async with asyncio.timeout(START_S):
+                line = (await self.process.stdout.readline()).decode()
+        except TimeoutError:
+            line = f"It was not ready in {START_S:.0f} s."
         if not line.startswith(READY):
             raise NotStarted((self.home / "logs/up.log").read_text()[-2_000:] or line)
 

@@ -215,7 +215,8 @@ def _subscribed(evidence: Evidence) -> tuple[int, list[str]]:
 
 def _figures(evidence: Evidence, lives: Mapping[str, Life]) -> dict[str, Any]:
     n = len(lives)
-    live = {one.position for one in evidence.subscribed}
+    told = {line.position: line.id for line in evidence.lines}
+    live = {one.position for one in evidence.subscribed if told.get(one.position) == one.id}
     return {
         "intents": len(evidence.intents),
         "answered": dict(Counter(heard.answered.value for heard in evidence.heard.values())),

@@ -16,7 +16,7 @@ import pytest
 from nats.aio.client import Client as Nats
 
 from adapters.postgres.database import Database
-from infra.check.run import MOST, check, queries
+from infra.check.run import LATER, MOST, check, queries
 from infra.embedded.servers import Servers, start_servers
 from infra.exits import Away
 from infra.migrate import upgrade
@@ -358,3 +358,7 @@ def _command(servers: Servers, name: str, *arguments: str) -> Any:
     }
     command = [sys.executable, "-m", "infra.cli", *(arguments or ("check", "--json"))]
     return subprocess.run(command, env=os.environ | addresses, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_what_holds_only_later_is_an_invariant() -> None:
+    assert {name for name, _ in queries()} >= LATER

@@ -19,11 +19,12 @@ from adapters.postgres.leadership import Leadership
 from adapters.postgres.log import PostgresLog, columns
 from adapters.postgres.queries import PostgresQueries
 from adapters.postgres.readers import RELEASE
-from adapters.postgres.release import release_waiting
+from adapters.postgres.release import WaitingRows
 from adapters.postgres.tasks import PostgresTasks
 from domain import again, task
 from domain.holding import Change, Held
 from domain.log import Conflict, Entry, Recorded, Replayed
+from domain.release import release_waiting
 from infra.app import KINDS as ALL_KINDS
 from infra.app import QUEUES
 from infra.clock import Clock
@@ -148,7 +149,7 @@ class Doors:
 
     async def release(self, limit: int) -> int:
         async def apply(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
-            await release_waiting(await driver_of(connection), recorded, self.now, self.new_id)
+            await release_waiting(WaitingRows(await driver_of(connection)), recorded, self.now, self.new_id)
 
         return await readers.step(self.database, RELEASE, apply, limit)
 

@@ -14,17 +14,11 @@ from domain.log import Fact
 from domain.outcome import Error
 from domain.task import Status, Task
 from domain.views import Balance
-from infra.check.run import queries
+from infra.check.run import LATER, queries
 from tests.contracts.life import ENDS, Life, Lives
 
-OF_TIME = {  # they tell of a service that runs: here time stands still until a step moves it
-    "the outbox is young",
-    "no expired lease is unrescued",
-    "what is due is dispatched",
-    "what waits has something to wait for",
-}
 BROKEN = " UNION ALL ".join(
-    f"SELECT '{name}: ' || q.x::text FROM ({query}) AS q (x)" for name, query in queries() if name not in OF_TIME
+    f"SELECT '{name}: ' || q.x::text FROM ({query}) AS q (x)" for name, query in queries() if name not in LATER
 )
 ROWS = "SELECT *, coalesce(lease_until < clock_timestamp(), false) AS silent FROM postcommit.tasks"
 FACTS = """SELECT l.position, e.id, stream, version, name, name_version, at, subject, data, personal, meta

@@ -3,13 +3,12 @@
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
@@ -18,9 +17,9 @@ from nats.js.errors import NotFoundError
 from adapters.nats.api import ApiError, NoAnswer, call
 from adapters.nats.names import STREAM, durable
 from infra.app import QUEUES
-from infra.asking import unheard
-from infra.drill.faults.fault import TRIES_S, Fault, struck
+from infra.drill.faults.fault import Fault, struck
 from infra.drill.faults.processes import back
+from infra.drill.mirrored import connected
 from infra.drill.service import Service
 
 Asked = tuple[str, dict[str, object] | None]  # a subject of JetStream's API, and what is sent there
@@ -107,32 +106,6 @@ async def _last(client: Client) -> list[RawStreamMsg]:
     except (NatsError, TimeoutError):  # it is being made anew
         pass
     return found
-
-
-async def last_in_stream(service: Service) -> int:
-    """The sequence of its last message; 0 where there is no stream."""
-    async with connected(service) as client:
-        try:
-            return int((await client.jetstream(timeout=5).stream_info(STREAM)).state.last_seq)
-        except NotFoundError:
-            return 0
-
-
-@asynccontextmanager
-async def connected(service: Service) -> AsyncIterator[Client]:
-    """As administrator, past the proxy."""
-    async with asyncio.timeout(TRIES_S):
-        while True:
-            try:
-                client = await nats.connect(service.run["nats_admin"], allow_reconnect=False, error_cb=unheard)
-                break
-            except (OSError, NatsError, TimeoutError):
-                await asyncio.sleep(0.1)
-    try:
-        yield client
-    finally:
-        with suppress(NatsError, OSError, TimeoutError):
-            await client.close()
 
 
 def _asking(of: Callable[[Random], Asked]) -> Fault:

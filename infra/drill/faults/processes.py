@@ -35,7 +35,7 @@ async def signalled(service: Service, lasts_s: float, chance: Random, *, name: s
 async def frozen(service: Service, lasts_s: float, chance: Random, *, name: str) -> None:
     """SIGSTOP, and SIGCONT at the end; of Postgres all processes."""
     pid = await _pid(service, name, chance)
-    os.kill(pid, signal.SIGSTOP)
+    _signal([pid], signal.SIGSTOP)  # before its children are counted: it makes no more of them
     held = [pid, *(below(pid) if name == "postgres" else ())]
     try:
         _signal(held, signal.SIGSTOP)
@@ -53,16 +53,18 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 async def clock_moved(service: Service, lasts_s: float, chance: Random) -> None:
     """One worker has a clock that is an hour ahead, or behind."""
     file, before = service.home / CLOCK, service.pids("worker")
-    file.write_text(str(chance.choice((-3_600, 3_600))))
-    await signalled(service, 0.0, chance, name="worker", number=signal.SIGTERM)
 
     def anew() -> set[int]:
         now = service.pids("worker")
         return set(now) - set(before) if len(now) >= WORKERS else set()
 
-    moved = min(await service.until(anew, "a worker whose clock is moved"))
-    await asyncio.sleep(lasts_s)
-    file.unlink()
+    file.write_text(str(chance.choice((-3_600, 3_600))))
+    try:
+        await signalled(service, 0.0, chance, name="worker", number=signal.SIGTERM)
+        moved = min(await service.until(anew, "a worker whose clock is moved"))
+        await asyncio.sleep(lasts_s)
+    finally:
+        file.unlink()
     with suppress(ProcessLookupError):
         os.kill(moved, signal.SIGTERM)
     await back(service, "worker", moved)

@@ -105,7 +105,7 @@ class Memory:
                 meta = _caused(row, f"worker/{worker}")
                 self._evolve(row, Fact(fact, stream_of("task", id), row.task.version + 1, at, event, meta, subject))
                 row.lease_until = self._now() + timedelta(seconds=lease_s)
-                held.append(Held(id, row.task, row.first.correlation_id, row.first.traceparent))
+                held.append(Held(id, row.task, row.first.correlation_id, row.first.traceparent, self._now()))
         return held
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:

@@ -1,7 +1,7 @@
 """Holding tasks: what a worker has in its hands, what is written about tasks that exist, and the port to their rows."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -20,6 +20,16 @@ class Held(Value, frozen=True):
     task: Task
     correlation_id: str | None
     traceparent: str | None
+    claimed_at: datetime | None = None  # by the clock of the rows' keeper, whatever the worker's says
+
+
+def behind(held: Held, sent: datetime, received: datetime) -> timedelta:
+    """How far the worker's clock is behind that of the rows' keeper, who took the claim between these two moments of
+    the worker's; negative where it is ahead, nothing where the two may well agree (as NTP reasons, RFC 5905)."""
+    at = held.claimed_at
+    if at is None or sent <= at <= received:
+        return timedelta()
+    return at - (received if at > received else sent)
 
 
 class Change(Value, frozen=True):

@@ -39,7 +39,7 @@ class PostgresTasks:
         except Unavailable:
             if not (rows := await self._database.fetch("find_claims", list(facts))):
                 raise  # nothing was taken, or is not yet: the bells are to come again
-        return _held(rows)
+        return _held(rows, timedelta(seconds=lease_s))
 
     async def settle(self, changes: Sequence[Change], actor: str) -> set[UUID]:
         rows = await self._database.fetch("settle_tasks", *settle.columns(changes, actor))
@@ -92,10 +92,10 @@ def _pairs(rows: Sequence[Any]) -> list[tuple[UUID, Task]]:
     return [(codec.uuid(row["id"]), state) for row in rows if (state := _readable(row)) is not None]
 
 
-def _held(rows: Sequence[Any]) -> list[Held]:
+def _held(rows: Sequence[Any], lease: timedelta) -> list[Held]:
     told = [(row, _readable(row)) for row in rows]
     return [
-        Held(codec.uuid(row["id"]), state, row["correlation_id"], row["traceparent"])
+        Held(codec.uuid(row["id"]), state, row["correlation_id"], row["traceparent"], row["lease_until"] - lease)
         for row, state in told
         if state is not None
     ]

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from adapters.nats.fetch import Bell
+from domain.holding import behind
 from infra.roles.runs import Runs
 
 logger = structlog.get_logger()
@@ -130,9 +131,10 @@ class Crew:
             return
         finally:
             self._asked -= len(taken)
+        answered = runs.clock.now()
         for one in held:
             self._known[one.id] = one.task.version
-            runs.begin(one)
+            runs.begin(one, behind(one, now, answered))
         for _ in range(len(self._known) - MOST_KNOWN):
             self._known.popitem(last=False)
         if held:

@@ -6,7 +6,7 @@ then it waits for one full lease, so that the heartbeats come first."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -84,16 +84,22 @@ class Lifeline:
             logger.error("lifeline.failed", exc_info=error)
 
     async def _compare_clocks(self) -> None:
-        """The database's clock decides on leases: where it jumped, they are not to be believed."""
+        """The database's clock decides on leases and on what is due: where it jumped, leases are not to be believed."""
         offset = (await self.tasks.clock()).timestamp() - self.clock.monotonic()
         if self._offset is not None and abs(offset - self._offset) > LATE_S:
             logger.warning("lifeline.clock_jumped", seconds=round(offset - self._offset, 1))
             self.grace()
         self._offset = offset
 
+    def _database_now(self) -> datetime:
+        """The one clock that all share, as it was last compared: by it workers say when to try again."""
+        if self._offset is None:
+            return self.clock.now()
+        return datetime.fromtimestamp(self._offset + self.clock.monotonic(), UTC)
+
     async def _dispatch(self) -> None:
         """Queue what is due."""
-        now = self.clock.now()
+        now = self._database_now()
         self._looked, self._moved = now, False
         found = await self.tasks.due(now, MOST)
         self._moved = bool(await self._write([(id, state, task.dispatch(state, now)) for id, state in found]))
@@ -152,7 +158,7 @@ class Lifeline:
             due_at = await self.tasks.next_due()
             if due_at is None or (self._looked and due_at <= self._looked and not self._moved):  # it cannot be queued
                 return TICK_S
-            return min(max((due_at - self.clock.now()).total_seconds(), 0.01), TICK_S)
+            return min(max((due_at - self._database_now()).total_seconds(), 0.01), TICK_S)
         except Exception as error:
             logger.info("lifeline.next_due_unknown", error=str(error))
             return TICK_S

@@ -6,6 +6,7 @@ harm. Ends gather: while one statement is in flight the next ones wait for it an
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -38,6 +39,7 @@ class Run:
     logged: Task | None = None  # with the progress that the log knows
     cancelled: bool = False
     ended: bool = False  # how is known, and about to be written: nothing stops that any more
+    behind: timedelta = timedelta()  # the clock here, when the task was claimed, that of the rows' keeper
 
 
 @dataclass(slots=True)
@@ -67,9 +69,9 @@ class Runs:
     def __post_init__(self) -> None:
         self._lane = Lane(self._settle, flights=1, most=200, splits=self.unstorable)
 
-    def begin(self, held: Held) -> None:
-        """Run what was just claimed."""
-        run = Run(held, logged=held.task)
+    def begin(self, held: Held, behind: timedelta = timedelta()) -> None:
+        """Run what was just claimed, while the clock here is so far behind that of the rows' keeper."""
+        run = Run(held, logged=held.task, behind=behind)
         if (lost := self.held.get(held.id)) is not None:  # this worker stood still, lost the task, and got it again
             self._cancel(lost)
         self.held[held.id] = run
@@ -113,7 +115,8 @@ class Runs:
         held, state = run.held, run.held.task
         kind = self.workers[state.kind].kind
         while True:
-            events = task.finish(state, kind, held.task.turn, outcome, self.clock.now(), self.clock.chance())
+            theirs = self.clock.now() + run.behind  # who dispatches what is due again looks at that clock
+            events = task.finish(state, kind, held.task.turn, outcome, theirs, self.clock.chance())
             if not events:
                 logger.warning("worker.turn_passed", task=str(held.id), turn=held.task.turn)
                 return

@@ -191,6 +191,15 @@ async def test_what_is_due_is_queued_when_it_is_and_rung_for(world: World) -> No
     assert await world.story(soon) == ["Scheduled", "Queued"]
 
 
+async def test_what_is_due_is_so_by_the_clock_that_all_share(world: World) -> None:
+    world.time.jumped = timedelta(hours=-1)  # the database's; the relay's own is an hour ahead
+    id = await world.new(due_at=world.time.database() + timedelta(seconds=5))
+    await world.pass_time(4)
+    assert (await world.row(id)).status is Status.SCHEDULED
+    await world.pass_time(2)
+    assert (await world.row(id)).status is Status.QUEUED
+
+
 async def test_a_stumbled_task_comes_back_after_its_pause(world: World) -> None:
     id = await world.new()
     state = await world.claim(id)

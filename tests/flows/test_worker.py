@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -438,6 +438,17 @@ async def test_an_attempt_ends_as_a_value(work: Work, status: Status, type_: Any
         assert says is None or (row.error and says in row.error.detail)
         assert row.stumbles == (1 if status is Status.SCHEDULED else 0)
         assert row.due_at is not None and (status is not Status.SCHEDULED or row.due_at > world.time.now())
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(hours: int) -> None:
+    async with crew(stumbles) as world:
+        world.time.jumped = timedelta(hours=hours)  # the rows' keeper has another clock, by which due tasks are found
+        id = await world.new()
+        world.ring(id)
+        row = await world.reached(id, Status.SCHEDULED)
+        assert row.due_at is not None
+        assert timedelta() < row.due_at - world.time.database() < timedelta(minutes=1)
 
 
 async def test_a_request_that_does_not_fit_its_kind_is_refused() -> None:

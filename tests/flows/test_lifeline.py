@@ -192,7 +192,7 @@ async def test_what_is_due_is_queued_when_it_is_and_rung_for(world: World) -> No
 
 
 async def test_what_is_due_is_so_by_the_clock_that_all_share(world: World) -> None:
-    world.time.jumped = timedelta(hours=-1)  # the database's; the relay's own is an hour ahead
+    world.time.jumped = timedelta(hours=1)  # the database's; the relay's own is an hour behind
     id = await world.new(due_at=world.time.database() + timedelta(seconds=5))
     await world.pass_time(4)
     assert (await world.row(id)).status is Status.SCHEDULED

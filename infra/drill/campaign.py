@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import TextIO
 
 import asyncpg
 
+from adapters.postgres.database import GONE
 from infra.drill.evidence import Struck
 from infra.drill.faults.fault import Missed
 from infra.drill.faults.table import FAULTS
@@ -20,7 +22,7 @@ from infra.drill.schedule import Planned, schedule
 from infra.drill.service import Ended, NotStarted, Service
 
 LONGEST_S = 300.0  # of one fault
-UNSTRUCK = (Missed, Ended, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+UNSTRUCK = (Missed, Ended, asyncpg.PostgresError, subprocess.CalledProcessError, *GONE)
 
 
 @dataclass(slots=True)

@@ -130,6 +130,8 @@ async def _evidence(
 def judge_all(evidence: Evidence, watched: Watched) -> Verdict:
     """The verdict, with the figures of those who watched."""
     verdict = judge(evidence)
+    idle = [name for name, times in (("check", watched.checks.done), ("growth", watched.peaks.looks)) if not times]
+    verdict.wrong["never_looked"] = [f"{name}: not once" for name in idle]
     verdict.figures |= {"checks_meanwhile": watched.checks.done, "peaks": watched.peaks.figures()}
     return verdict
 

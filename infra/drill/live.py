@@ -10,14 +10,14 @@ import asyncpg
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapters.postgres.database import Database, Unavailable
+from adapters.postgres.database import GONE, Database, Unavailable
 from infra.check.run import at_any_moment
 from infra.drill.service import Service
 
 PAGE = 500
 LOOK_S = 1.0
 CHECK_S, SHARE = 5.0, 9  # between two checks, and at least so many times as long as the last one took
-AWAY = (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
+AWAY = (Unavailable, SQLAlchemyError, asyncpg.PostgresError, *GONE)
 
 
 async def audit(service: Service, seen: dict[int, str]) -> None:

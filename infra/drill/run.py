@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -47,23 +47,24 @@ def drill(
             if not left:
                 raise Refused("There is no fault left to strike: a drill without one proves nothing.")
             verdict = asyncio.run(drilled(place, disk, Wanted(minutes, seed, left, afar)))
-            _kept(place, disk, verdict)
+            with suppress(OSError):  # the verdict is told all the same
+                _kept(place, disk, verdict)
         skipped = sorted(set(kinds) - set(left))
         shown = {
             **{"good": verdict.good, "seed": seed, "minutes": minutes, "skipped": skipped},
             **{"command": " ".join(["postcommit", *sys.argv[1:]]), "begun": begun, "ended": _now()},
             **{"machine": machine(), "versions": versions(), **asdict(verdict)},
         }
-        (place / "verdict.json").write_text(json.dumps(shown, indent=2))
         print(json.dumps(shown, indent=2) if as_json else told(verdict))
         good = verdict.good
+        (place / "verdict.json").write_text(json.dumps(shown, indent=2))
     except NotStarted as error:
         raise Failed(f"The service under the drill did not start: {error}") from error
     except asyncio.CancelledError:
         raise Failed("The drill was told to end before its verdict.") from None
     finally:
         if home is None and (good or not any(place.iterdir())):
-            shutil.rmtree(place)
+            shutil.rmtree(place, ignore_errors=True)
         else:
             say(f"The evidence is kept in {place}")
     return DONE if good else FAILED

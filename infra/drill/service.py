@@ -34,7 +34,7 @@ WORKERS = RELAYS = 2
 CRASHING = "POSTCOMMIT_TEST_CRASHING"  # roles die at crash points
 CLOCK = "clock"  # a file in the home: by how many seconds the clocks of workers that start now are moved
 MOVED = 'POSTCOMMIT_CLOCK_OFFSET_S="$(cat "$0" 2>/dev/null || echo 0)" exec "$@"'
-START_S, STOP_S = 120.0, 60.0
+START_S, STOP_S = 120.0, 120.0
 BACK_S = 60.0  # within which the supervisor has started again what was killed
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from infra.drill import effects, recovery
@@ -45,6 +46,7 @@ def judge(evidence: Evidence) -> Verdict:
         "wrong_answer": odd,
         "wrong_result": list(_wrong_results(wanted, lives)),
         "thing_incomplete": [f"{id}: {told}" for id, told in evidence.things.items() if not told.endswith(" complete")],
+        "out_of_order": list(_out_of_order(evidence)),
         "second_visible_result": [f"{life.id}: {len(life.ends)} ends" for life in lives.values() if len(life.ends) > 1],
         "phantom_task": [
             f"{life.id}: {life.kind}, nobody asked for it" for id, life in lives.items() if id not in known
@@ -75,7 +77,7 @@ def judge(evidence: Evidence) -> Verdict:
         "invariant_broken_meanwhile": list(evidence.broken_meanwhile),
         "grown_without_end": list(evidence.beyond),
         "never_quiet": list(evidence.unquiet),
-        "fault_failed": list(evidence.failed),
+        "fault_failed": [*evidence.failed, *([] if evidence.struck else ["no fault has struck"])],
     }
     by_fault = Counter(one.rpartition(": ")[2].partition(",")[0] for one in explained)
     figures = {"duplicates_explained": len(explained), "duplicates_by_fault": dict(by_fault), "forged_heard": forged}
@@ -170,6 +172,24 @@ def _wrong_results(wanted: Mapping[str, Expected], lives: Mapping[str, Life]) ->
             yield f"{id}: {life.kind} {end}, expected {one.kind} {one.end}: {data}"
         elif end == "completed" and not _right(one, data.get("result")):
             yield f"{id}: {life.kind} with {data.get('result')}"
+
+
+def _out_of_order(evidence: Evidence) -> Iterable[str]:
+    """Tasks of an order's chain that were begun before the one before them was complete."""
+    began, ended = dict[str, int](), dict[str, int]()
+    for line in evidence.lines:
+        category, _, id = line.stream.partition("-")
+        if category == "task" and line.name == "task.started":
+            began.setdefault(id, line.position)
+        if category == "task" and line.name == "task.completed":
+            ended.setdefault(id, line.position)
+    for intent in evidence.intents:
+        heard = evidence.heard.get(intent.number)
+        if intent.story != "confirm" or heard is None or heard.answered is not Answered.OK:
+            continue
+        for before, after in pairwise(heard.tasks):
+            if after in began and began[after] < ended.get(before, len(evidence.lines)):
+                yield f"intent {intent.number}: {after} began before {before} was complete"
 
 
 def _right(one: Expected, result: Any) -> bool:

@@ -17,6 +17,7 @@ from infra.drill.evidence import Arrival, Line
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.service import Service
 from infra.drill.stories import THINGS
+from infra.exits import DONE, FAILED
 
 NAMED = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -107,7 +108,13 @@ async def broken(service: Service) -> list[str]:
         stderr=asyncio.subprocess.PIPE,
     )
     told, said = await process.communicate()
-    if not told:
-        return [f"`postcommit check` could not ask: {said.decode()[-500:]}"]
-    invariants: dict[str, list[str]] = json.loads(told)["invariants"]
-    return [f"{name}: {', '.join(found[:3])}" for name, found in invariants.items() if found]
+    return of_check(process.returncode, told.decode(), said.decode())
+
+
+def of_check(code: int | None, told: str, said: str) -> list[str]:
+    """What `postcommit check --json` has told by its exit code, on stdout and on stderr: what is broken, and whether it
+    could not ask for all."""
+    invariants: dict[str, list[str]] = json.loads(told)["invariants"] if told else {}
+    broken = [f"{name}: {', '.join(found[:3])}" for name, found in invariants.items() if found]
+    asked = invariants and code == (FAILED if broken else DONE)
+    return broken if asked else [*broken, f"`postcommit check` ended with code {code}: {said[-500:]}"]

@@ -1,5 +1,6 @@
 """Does the drill's verdict see what is wrong? Evidence of a good campaign, and each time one thing of it spoilt."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from infra.drill.evidence import Arrival, Evidence, Line, Live, Struck, lives_of
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.recovery import Recovery, figures, recoveries
 from infra.drill.verdict import FORGING, judge
+from infra.drill.watch import of_check
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PROBE, MAIL, NOTICE, LATER = "probe-1", "mail-1", "notice-1", "probe-2"
@@ -102,6 +104,7 @@ AGAIN = Arrival("email", f"<task-{MAIL}@x>", MAIL, WELCOME, at(29.5))
 SECOND = Line(8, id_at(8, 50), f"task-{PROBE}", "task.failed", {})
 NOBODYS = Line(8, id_at(8, 1), "order-nobody", "order.created", {})
 OF_LATER = [*life(5, LATER, "probe", GAVE_UP, {"payload": "other", "attempt": 2}, 1, 40)]
+HARMLESS = Struck("kill:reader", at(28), at(29), frozenset())
 NO_TASK, NOT_ALLOWED = {1: Heard(1, Answered.OK, 202, (), "x")}, {3: Heard(3, Answered.REFUSED, 401)}
 SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("lost", without(1, 2)),
@@ -124,7 +127,7 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
         "unknown_taken_twice",
         with_lines(*life(8, "probe-3", "probe", GAVE_UP, GAVE_UP | {"attempt": 1}, 1, 2)),
     ),
-    ("duplicate_unexplained", lambda one: with_arrivals(AGAIN)(replace(one, struck=[]))),
+    ("duplicate_unexplained", lambda one: with_arrivals(AGAIN)(replace(one, struck=[HARMLESS]))),
     ("status_not_allowed", changed(statuses={500: 1})),
     ("poison_taken", changed(heard=GOOD.heard | {4: Heard(4, Answered.OK, 202, ("probe-4",))})),
     (
@@ -138,6 +141,7 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("invariant_broken", changed(broken=["row = fold of its stream: …"])),
     ("invariant_broken_meanwhile", changed(broken_meanwhile=["12:00:00 the ledger is dense: 1"])),
     ("grown_without_end", changed(beyond=["memory of api: 600 MiB"])),
+    ("fault_failed", lambda one: replace(one, struck=[])),
     ("never_quiet", changed(unquiet=["reader audit is at 3 of 7"])),
     ("fault_failed", changed(failed=["7 kill:relay: there was none"])),
 ]
@@ -145,7 +149,10 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
 
 def test_a_good_campaign_is_good() -> None:
     verdict = judge(GOOD)
-    assert (verdict.good, verdict.wrong) == (True, {name: [] for name, _ in SPOILT})
+    assert (verdict.good, verdict.wrong) == (
+        True,
+        {name: [] for name in ("out_of_order", *(name for name, _ in SPOILT))},
+    )
     assert verdict.figures["tasks_by_kind"] == {"probe": 2, "email_welcome": 1}
 
 
@@ -228,7 +235,27 @@ def test_an_order_is_confirmed_once_and_its_effects_say_so() -> None:
         ],
     )
     assert judge(good).wrong == judge(GOOD).wrong
+    early = Line(16, id_at(16, 1), "task-notice-1", "task.started", {})  # behind the end of the mail
+    assert judge(with_lines(early)(good)).wrong == judge(GOOD).wrong
+    soon = [replace(early, position=8), *(replace(line, position=line.position + 1) for line in good.lines[7:])]
+    assert judge(replace(good, lines=[*good.lines[:7], *soon])).wrong["out_of_order"]
     again = Line(16, id_at(16, 1), f"order-{order}", "order.confirmed", {})
     assert judge(with_lines(again)(good)).wrong["lost"]
     other = replace(good.arrivals[2], about="order.confirmed: another")
     assert judge(replace(good, arrivals=[*good.arrivals[:2], other])).wrong["wrong_effect"]
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "broken"),
+    [
+        (0, {"a": [], "b": []}, []),
+        (1, {"a": ["x"], "b": []}, ["a: x"]),
+        (75, {"a": []}, ["`postcommit check` ended with code 75: away"]),
+        (75, {}, ["`postcommit check` ended with code 75: away"]),
+        (1, {"a": []}, ["`postcommit check` ended with code 1: away"]),
+    ],
+)
+def test_a_check_that_broke_off_does_not_say_that_all_holds(
+    code: int, told: dict[str, list[str]], broken: list[str]
+) -> None:
+    assert of_check(code, json.dumps({"invariants": told}) if told else "", "away") == broken

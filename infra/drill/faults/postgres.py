@@ -32,6 +32,8 @@ async def idle_connections(service: Service, lasts_s: float, chance: Random) -> 
     """Somebody holds 300 connections to Postgres, or all that it still has, and does nothing."""
     held: list[asyncpg.Connection[asyncpg.Record]] = []
     try:
+        async with service.postgres():  # it may be recovering from the fault before
+            pass
         with suppress(asyncpg.TooManyConnectionsError):  # it has no more of them
             for _ in range(MANY):
                 held.append(await asyncpg.connect(service.run["postgres"], timeout=10))

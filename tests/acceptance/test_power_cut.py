@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from infra.drill.descent import below
 from infra.drill.disk import Absent, Disk, plugged
 from tests.acceptance.running import balanced, ended, up
 from tests.waiting import until
@@ -31,10 +32,11 @@ async def test_what_was_accepted_outlives_a_power_cut(disk: Disk) -> None:
     with up(disk.path / "home") as service:
         async with service.client(timeout=2.0) as client, _load(client, accepted):
             await until(lambda: len(accepted) >= 200, 60)
+            own = below(service.process.pid)
             disk.cut_the_power()
             service.process.kill()
             service.process.wait()
-            await until(disk.kill, 30)
+            await until(lambda: disk.killed(frozenset(own)), 30)
     await until(disk.unplugged, 30)
     disk.plug_in()
     with up(disk.path / "home") as service:

@@ -66,11 +66,19 @@ def retry(
         state = tasks[old]
         events = [*_end(state, ended, renewed), task.Retried(task=new)]
         old_facts, ended[old] = compose.of_task(old, state, events, meta, now, new_id)
-        asked = task.asked_again(state, old, tuple(later.get(need, need) for need in state.needs))
+        asked = task.asked_again(state, old, tuple(_now(need, tasks, later) for need in state.needs))
         new_facts, fresh = compose.new_task(new, asked, meta, now, new_id)
         facts += (*old_facts, *new_facts)
         made.append((new, fresh))
     return Entry(tuple(facts), tuple(made), tuple((old, ended[old]) for old in renewed))
+
+
+def _now(need: UUID, tasks: Mapping[UUID, Task], later: Mapping[UUID, UUID]) -> UUID:
+    """What does the work of this one now. What it was retried as before, alone, may be done again just here."""
+    known = {id: state.retried_as for id, state in tasks.items() if state.retried_as is not None} | dict(later)
+    while known.get(need, need) != need:
+        need = known[need]
+    return need
 
 
 def _end(state: Task, ended: Mapping[UUID, Task], renewed: Mapping[UUID, UUID]) -> list[task.Event]:

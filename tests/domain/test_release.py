@@ -113,6 +113,26 @@ def test_the_rest_of_a_chain_needs_what_others_that_failed_were_retried_as() -> 
     assert renewed.needs == (a, again_d)
 
 
+def test_the_rest_of_a_chain_needs_what_one_of_it_was_retried_as_before() -> None:
+    """B was cancelled on purpose and retried as D; C, asked for later, needs A and the old B; then A failed."""
+    retried = task.evolve(task.evolve(waiting(A), task.Cancelled(by="ann"), NOON), task.Retried(task=D), NOON)
+    needs_both = replace(cancelled_for(A), needs=(A, B))
+    chain = {A: given(*FAILED), B: retried, C: needs_both, D: cancelled_for(A)}
+    entry = again.retry(A, chain, [], META, NOON, new_id)
+    assert entry is not None
+    made = {state.retry_of: (id, state.needs) for id, state in entry.tasks}
+    assert made.keys() == {A, C, D}
+    assert made[C][1] == (made[A][0], made[D][0])
+
+
+def test_a_need_that_was_retried_as_a_task_that_is_done_again_here_becomes_the_newest() -> None:
+    """A was retried as D, D failed, and C needs both of them."""
+    entry = again.retry(D, {D: given(*FAILED), C: waiting(D, A)}, [], META, NOON, new_id, {A: D})
+    assert entry is not None
+    (d, _), (_, renewed) = entry.tasks
+    assert renewed.needs == (d, d)
+
+
 def test_a_member_whose_need_failed_cannot_be_retried_alone() -> None:
     with pytest.raises(again.Unfit, match=str(A)):
         again.retry(B, {B: cancelled_for(A)}, [(A, given(*FAILED))], META, NOON, new_id)

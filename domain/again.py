@@ -74,10 +74,11 @@ def retry(
 
 
 def _now(need: UUID, tasks: Mapping[UUID, Task], later: Mapping[UUID, UUID]) -> UUID:
-    """What does the work of this one now. One of the chain may have been retried before, alone."""
-    while need in tasks and (retried_as := tasks[need].retried_as) is not None:
-        need = retried_as
-    return later.get(need, need)
+    """What does the work of this one now. What it was retried as before, alone, may be done again just here."""
+    known = {id: state.retried_as for id, state in tasks.items() if state.retried_as is not None} | dict(later)
+    while known.get(need, need) != need:
+        need = known[need]
+    return need
 
 
 def _end(state: Task, ended: Mapping[UUID, Task], renewed: Mapping[UUID, UUID]) -> list[task.Event]:

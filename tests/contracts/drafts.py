@@ -159,7 +159,7 @@ async def retrial(doors: Doors, id: UUID, key: str | None) -> tuple[Draft | None
         life.retry(lives, renewed)
         return "written"
 
-    return _once(doors, f"retry {id}", entry, key, live, tuple(renewed.values())), list(renewed)
+    return _once(doors, f"retry {id}", entry, key, live, tuple(renewed[old] for old in sorted(renewed))), list(renewed)
 
 
 # Holding.

@@ -1,6 +1,7 @@
 """Everything that may happen to tasks, as steps that Hypothesis takes: Postgres does it, and a model beside it."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -53,6 +54,7 @@ class LivesOfTasks(RuleBasedStateMachine):
         self.lives = Lives()
         self.known: dict[Grip, Task] = {}  # what each holder knows of its task
         self.killed = False
+        self.at_the_end: list[Callable[[], None]] = []
         run(doors.clean())
         self.seen: Seen = run(look(doors.owner, doors.queries))
 
@@ -81,7 +83,7 @@ class LivesOfTasks(RuleBasedStateMachine):
 
     @initialize(target=grips, lease_s=leases)
     def begin_to_work(self, lease_s: float) -> Any:
-        return self.poll(3, lease_s)
+        return self.poll(lease_s)
 
     @rule(target=tasks, kind=kinds, due_s=dues, needs=st.lists(tasks, max_size=2, unique=True), key=keys)
     def submit(self, kind: str, due_s: float | None, needs: list[UUID], key: str | None) -> Any:
@@ -92,16 +94,18 @@ class LivesOfTasks(RuleBasedStateMachine):
     def submit_later(self, due_s: float | None, needs: list[UUID], key: str | None) -> Draft:
         return draft_of.submission(self.doors, PROBE, due_s, tuple(needs), key)
 
-    @rule(target=tasks, given=st.lists(st.sampled_from([None, "a", "new", "new"]), min_size=2, max_size=9))
-    def submit_at_once(self, given: list[str | None]) -> Any:
-        """Of those under one key, one is written: which, the program may choose."""
+    @rule(given=st.lists(st.sampled_from([None, "a", "new", "new"]), min_size=2, max_size=9))
+    def crowd_at_the_end(self, given: list[str | None]) -> None:
+        """As for races: of those under one key, one is written, and which is chance."""
+        self.at_the_end.append(lambda: self._crowd(given))
+
+    def _crowd(self, given: list[str | None]) -> None:
         new = str(self.doors.new_id())
-        given = [new if key == "new" else key for key in given]
-        crowd = [(key, draft_of.submission(self.doors, PROBE, None, (), key)) for key in given]
-        told = self.run(_together([draft for _, draft in crowd]))
+        named = [new if key == "new" else key for key in given]
+        crowd = [draft_of.submission(self.doors, PROBE, None, (), key) for key in named]
+        told = self.run(_together(crowd))
         order = sorted(range(len(crowd)), key=lambda number: told[number] != "written")
-        assert told == {number: crowd[number][1].live(self.lives) for number in order}
-        return multiple(*(draft.makes[0] for number, (_, draft) in enumerate(crowd) if told[number] == "written"))
+        assert told == {number: crowd[number].live(self.lives) for number in order}
 
     @rule(target=tasks, key=keys)
     def sign_up(self, key: str | None) -> Any:
@@ -164,6 +168,7 @@ class LivesOfTasks(RuleBasedStateMachine):
         free = {id for id in ids if self.lives.tasks[id].status == "queued" and self.lives.tasks[id].kind in known}
         told = self.run(_all(calls))
         held = [(one, name) for name, holds in zip(names, told, strict=True) for one in holds]
+        held.sort(key=lambda pair: ids.index(pair[0].id))  # who took what is chance, on which no step may depend
         assert sorted(one.id for one, _ in held) == sorted(free), "What is queued is taken once."
         for one, name in held:
             self.lives.tasks[one.id] = life.start(self.lives.tasks[one.id], silent=lease_s < 0)
@@ -171,12 +176,13 @@ class LivesOfTasks(RuleBasedStateMachine):
             self.known[one.id, one.task.turn] = one.task
         return multiple(*((one.id, one.task.turn) for one, _ in held))
 
-    @rule(target=grips, most=st.integers(1, 3), lease_s=leases)
-    def poll(self, most: int, lease_s: float) -> Any:
+    @rule(target=grips, lease_s=leases)
+    def poll(self, lease_s: float) -> Any:
         """A worker without news of NATS looks into the table."""
         found = self.run(self.doors.tasks.queued(QUEUES, EVERY, 100))
-        assert set(found) == {id for id, one in self.lives.tasks.items() if one.status == "queued"}
-        return self.claim(found[0], found[1:most], 1, True, lease_s) if found else multiple()
+        free = [id for id, one in self.lives.tasks.items() if one.status == "queued"]
+        assert sorted(found) == sorted(free)
+        return self.claim(free[0], free[1:], 1, True, lease_s) if free else multiple()
 
     @rule(grip=grips, others=st.lists(grips, max_size=2), done=st.none() | shares)
     def beat(self, grip: Grip, others: list[Grip], done: float | None) -> None:
@@ -217,20 +223,29 @@ class LivesOfTasks(RuleBasedStateMachine):
             self.postgres_holds_what_the_model_says()
             self.cancel(id, None, True)
 
-    @rule(target=tasks, grip=grips, one=moves, other=moves, again=st.booleans())
-    def race(self, grip: Grip, one: str, other: str, again: bool) -> Any:
+    @rule(grip=grips, one=moves, other=moves, again=st.booleans())
+    def race_at_the_end(self, grip: Grip, one: str, other: str, again: bool) -> None:
+        """Who wins is chance, on which no later step may depend: races are run when there is none."""
+        self.at_the_end.append(lambda: self._race(grip, one, None if again else other))
+
+    def teardown(self) -> None:
+        if sys.exc_info()[0] is None:  # else a step has failed, and that is to be told
+            for step in self.at_the_end:
+                step()
+                self.postgres_holds_what_the_model_says()
+
+    def _race(self, grip: Grip, one: str, other: str | None) -> None:
         """Two of them at the same moment, or one of them twice: as if one had come after the other."""
         first = self._draft(grip, one)
-        second = first if again else self._draft(grip, other)
+        second = self._draft(grip, other) if other else first
         if first is None or second is None:
-            return multiple()
+            return
         told = self.run(_together([first, second]))
         self.seen = self.run(look(self.doors.owner, self.doors.queries))
         after = [self._after(pair) for pair in ([(0, first), (1, second)], [(1, second), (0, first)])]
         fitting = [lives for expected, lives in after if expected == told and not wrong(self.seen, lives)]
         assert fitting, f"{told} of {first} and {second}, expected one of {[expected for expected, _ in after]}"
         self.lives = fitting[0]
-        return multiple(*(id for id in {*first.makes, *second.makes} if id in self.lives.tasks))
 
     def _after(self, pair: Sequence[tuple[int, Draft]]) -> tuple[dict[int, str], Lives]:
         lives = self.lives.copy()

@@ -125,6 +125,14 @@ def test_the_rest_of_a_chain_needs_what_one_of_it_was_retried_as_before() -> Non
     assert made[C][1] == (made[A][0], made[D][0])
 
 
+def test_a_need_that_was_retried_as_a_task_that_is_done_again_here_becomes_the_newest() -> None:
+    """A was retried as D, D failed, and C needs both of them."""
+    entry = again.retry(D, {D: given(*FAILED), C: waiting(D, A)}, [], META, NOON, new_id, {A: D})
+    assert entry is not None
+    (d, _), (_, renewed) = entry.tasks
+    assert renewed.needs == (d, d)
+
+
 def test_a_member_whose_need_failed_cannot_be_retried_alone() -> None:
     with pytest.raises(again.Unfit, match=str(A)):
         again.retry(B, {B: cancelled_for(A)}, [(A, given(*FAILED))], META, NOON, new_id)

@@ -1,6 +1,6 @@
 """The doors through which lives of tasks are written in Postgres, as the roles use them; time stands still between."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,6 +48,17 @@ WHERE id = $1 AND status = 'in_progress'"""
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class Standing(PostgresTasks):
+    """The rows, for a lifeline by whose clocks time stands still: what is due is due by the database's."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        super().__init__(database)
+        self._now = now
+
+    async def clock(self) -> datetime:
+        return self._now()
+
+
 @dataclass(slots=True)
 class Doors:
     """Of one database that nobody else uses. Call `clean` before each use."""
@@ -77,7 +88,7 @@ class Doors:
         await self.owner.execute(CLEAN)
         self.now, self._numbers = NOON, count()
         self._lifeline = Lifeline(
-            self.tasks,
+            Standing(self.database, lambda: self.now),
             Clock(now=lambda: self.now, monotonic=lambda: self.now.timestamp(), new_id=self.new_id, chance=lambda: 0.5),
             self._ring,
             _nothing_heard,

@@ -35,7 +35,10 @@ kinds = st.sampled_from([PROBE, PROBE, "email_welcome"])
 keys = st.sampled_from([None, None, None, "a", "b"])
 dues = st.sampled_from([None, None, None, -5.0, 30.0, 600.0])
 outcomes = st.sampled_from(["done", "done", "stumbled", "stumbled", "refused", "stopped"])
-mostly_done = st.sampled_from(["done", "done", "done", "refused"])
+mostly_done = st.sampled_from(["done", "done", "done", "refused", "stumbled"])
+groups = st.lists(mostly_done, min_size=2, max_size=2)
+regrets = st.sampled_from(["never", "never", "before", "after"])
+crowds = st.lists(st.sampled_from([None, "a", "new", "new"]), min_size=2, max_size=9)
 moves = st.sampled_from(["done", "stumbled", "refused", "stopped", "report", "cancel", "rescue", "retry"])
 leases = st.sampled_from([LEASE_S, LEASE_S, SILENT_S])
 shares = st.sampled_from([0.0, 3.0, 10.0, 40.0, 100.0])
@@ -85,6 +88,10 @@ class LivesOfTasks(RuleBasedStateMachine):
     def begin_to_work(self, lease_s: float) -> Any:
         return self.poll(lease_s)
 
+    @initialize(target=tasks, ends=groups, turned=st.booleans(), due_s=dues, released=st.booleans(), regretted=regrets)
+    def begin_with_a_group(self, **how: Any) -> Any:
+        return self.group(**how)
+
     @rule(target=tasks, kind=kinds, due_s=dues, needs=st.lists(tasks, max_size=2, unique=True), key=keys)
     def submit(self, kind: str, due_s: float | None, needs: list[UUID], key: str | None) -> Any:
         draft = draft_of.submission(self.doors, kind, due_s, tuple(needs), key)
@@ -94,7 +101,7 @@ class LivesOfTasks(RuleBasedStateMachine):
     def submit_later(self, due_s: float | None, needs: list[UUID], key: str | None) -> Draft:
         return draft_of.submission(self.doors, PROBE, due_s, tuple(needs), key)
 
-    @rule(given=st.lists(st.sampled_from([None, "a", "new", "new"]), min_size=2, max_size=9))
+    @initialize(given=crowds)
     def crowd_at_the_end(self, given: list[str | None]) -> None:
         """As for races: of those under one key, one is written, and which is chance."""
         self.at_the_end.append(lambda: self._crowd(given))
@@ -207,7 +214,7 @@ class LivesOfTasks(RuleBasedStateMachine):
     def finish_later(self, grip: Grip, how: str) -> Any:
         return self._draft(grip, how) or multiple()
 
-    @rule(grip=grips, how=outcomes, regretted=st.sampled_from(["never", "before", "after"]))
+    @rule(grip=grips, how=outcomes, regretted=regrets)
     def finish(self, grip: Grip, how: str, regretted: str) -> None:
         """As a worker does: what is refused is decided anew by the row. A zombie then finds nothing to say."""
         id, turn = grip
@@ -267,14 +274,8 @@ class LivesOfTasks(RuleBasedStateMachine):
             case how:
                 return draft_of.ending(self.doors, id, known, turn, how)
 
-    @rule(
-        target=tasks,
-        ends=st.lists(mostly_done, min_size=2, max_size=2),
-        turned=st.booleans(),
-        due_s=dues,
-        released=st.booleans(),
-    )
-    def group(self, ends: list[str], turned: bool, due_s: float | None, released: bool) -> Any:
+    @rule(target=tasks, ends=groups, turned=st.booleans(), due_s=dues, released=st.booleans(), regretted=regrets)
+    def group(self, ends: list[str], turned: bool, due_s: float | None, released: bool, regretted: str) -> Any:
         """Two tasks end one after the other. One needs both, and is released between if it can be, and one that comes
         later needs them, too. What failed is retried, with what needs it."""
         first, second = (draft_of.submission(self.doors, PROBE, None, (), None) for _ in range(2))
@@ -283,7 +284,7 @@ class LivesOfTasks(RuleBasedStateMachine):
         assert all(map(self.written, (first, second, last)))
         for id, how in zip(reversed(ids) if turned else ids, ends, strict=True):
             self.claim(id, [], 1, True, LEASE_S)
-            self.finish((id, 1), how, "before" if turned else "never")
+            self.finish((id, 1), how, regretted)
             self.postgres_holds_what_the_model_says()
             self.follow(100, False, released)
         later = draft_of.submission(self.doors, PROBE, due_s, ids, None)

@@ -24,7 +24,7 @@ GIVES_UP = 0.05  # of those that ask for a probe, and send only once: whether it
 TASKS = ("/v1/tasks", "/v1/search/rebuild")  # whose answer is a task itself
 AN_IMAGE = b64encode(b"image").decode()
 TUS = {"Tus-Resumable": "1.0.0"}
-UNSURE = (409, 429, 503, 507)  # the same request is sent again
+UNSURE = (409, 429)  # the same request is sent again, as after any 5xx
 
 
 @dataclass(slots=True)

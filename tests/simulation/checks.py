@@ -5,7 +5,6 @@ The streams are folded here a second time, fact by fact as it commits, and every
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -106,7 +105,3 @@ class Checks:
 def same(row: Task, fold: Task) -> bool:
     """Progress in the row is finer than in the log while the task runs."""
     return row == (replace(fold, progress=row.progress) if row.status is Status.IN_PROGRESS else fold)
-
-
-def story(facts: Sequence[Any]) -> str:
-    return ", ".join(type(one.fact.event).__name__ for one in facts)

@@ -86,7 +86,7 @@ async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
                 evidence = await _evidence(home, service, load, watched, campaign, unquiet)
             except (httpx.HTTPError, OSError, TimeoutError) as error:
                 raise Failed(f"At its end the drill could not ask the service: {error!r}.") from error
-            return judge_all(evidence, watched)
+    return judge_all(evidence, watched)
 
 
 def _end_on_sigterm() -> None:
@@ -118,6 +118,7 @@ async def _evidence(
         statuses=load.statuses,
         seen_live=watched.seen,
         subscribed=watched.handed,
+        torn=await asyncio.to_thread(watch.torn, service.home / "files"),
         things=await watch.things(service, meant, heard),
         broken=await watch.broken(service),
         broken_meanwhile=watched.checks.broken,

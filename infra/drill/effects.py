@@ -5,18 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from infra.drill.evidence import Arrival, Evidence, Life, Struck
+from infra.drill.evidence import Arrival, Attempt, Evidence, Life, Struck
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.stories import CHAIN, buyer_of, order_of
 
 EFFECTS = {"email_welcome": "email", "email_order_confirmation": "email", "warehouse_notify": "webhook"}
 """Kind of task -> the path of its effect."""
-NEAR = timedelta(seconds=30)  # after a fault, in which what it has cut off is done again
-ON_ITS_WAY = timedelta(seconds=2)  # after a fault, in which the far side takes what had reached it when the path broke
+ON_ITS_WAY = timedelta(seconds=2)  # after an attempt, in which the far side takes what had reached it by then
 
 
-def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[list[str], list[str]]:
-    """What arrived more than once of one task: explained by a fault on its path, and unexplained."""
+def duplicates(
+    arrivals: Sequence[Arrival], struck: Sequence[Struck], lives: Mapping[str, Life]
+) -> tuple[list[str], list[str]]:
+    """What arrived more than once of one task: explained where a fault on its path struck while that attempt went on
+    by which it arrived the first time, and unexplained."""
     times: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     for arrival in arrivals:
         times[arrival.path, arrival.task or arrival.name].append(arrival.at)
@@ -24,11 +26,20 @@ def duplicates(arrivals: Sequence[Arrival], struck: Sequence[Struck]) -> tuple[l
     for (path, task), found in times.items():
         found.sort()
         for first, again in pairwise(found):
-            near = [one for one in struck if one.began <= again <= one.ended + NEAR and first <= one.ended + ON_ITS_WAY]
-            by = [one.kind for one in near if path in one.touches]
+            by = [
+                one.kind
+                for attempt in (lives[task].attempts if task in lives else ())
+                if attempt.began <= first and (attempt.ended is None or first <= attempt.ended + ON_ITS_WAY)
+                for one in struck
+                if path in one.touches and _meanwhile(one, attempt)
+            ]
             told = f"{path} of {task} at {again:%H:%M:%S}, first at {first:%H:%M:%S}"
             (explained if by else unexplained).append(f"{told}: {', '.join(by[:3])}" if by else told)
     return explained, unexplained
+
+
+def _meanwhile(struck: Struck, attempt: Attempt) -> bool:
+    return struck.ended >= attempt.began and (attempt.ended is None or struck.began <= attempt.ended)
 
 
 def phantoms(arrivals: Sequence[Arrival], lives: Mapping[str, Life]) -> Iterable[str]:

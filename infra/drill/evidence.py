@@ -10,6 +10,8 @@ from infra.drill.intents import Heard, Intent
 
 ENDS = ("completed", "failed", "cancelled")
 FIRST = ("queued", "scheduled", "waiting")
+STARTED = "started"
+ATTEMPT_OVER = (*ENDS, "stumbled", "rescued", STARTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,14 @@ class Live:
 
 
 @dataclass(slots=True)
+class Attempt:
+    """One delivery of a task to a worker, by the facts that begin and end it; None: nothing ended it."""
+
+    began: datetime
+    ended: datetime | None = None
+
+
+@dataclass(slots=True)
 class Life:
     """A task as the log tells of it."""
 
@@ -62,6 +72,7 @@ class Life:
     request: Mapping[str, Any] = field(default_factory=dict)
     began: datetime | None = None
     moved: list[datetime] = field(default_factory=list)  # when its facts were written, in order
+    attempts: list[Attempt] = field(default_factory=list)
     ends: list[Line] = field(default_factory=list)
 
     @property
@@ -81,6 +92,7 @@ class Evidence:
     statuses: Mapping[int, int]  # HTTP status -> answers
     seen_live: Mapping[int, str]  # position -> id, as a reader of the REST API saw it meanwhile
     subscribed: Sequence[Live]  # what a subscriber of NATS was handed meanwhile
+    torn: Sequence[str]  # files whose bytes are not those of their names
     things: Mapping[str, str]  # id of an image, a video, a report, an upload -> what it is and its status, at the end
     broken: Sequence[str]  # invariants that do not hold at the end
     broken_meanwhile: Sequence[str]  # those that must hold at any moment, and did not
@@ -99,6 +111,10 @@ def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
         life = found.setdefault(id, Life(id))
         name = line.name.partition(".")[2]
         life.moved.append(written(line.id))
+        if name in ATTEMPT_OVER and life.attempts and life.attempts[-1].ended is None:
+            life.attempts[-1].ended = life.moved[-1]
+        if name == STARTED:
+            life.attempts.append(Attempt(life.moved[-1]))
         if life.began is None and name in FIRST:
             asked = line.data.get("asked") or {}
             life.began, life.kind, life.request = life.moved[0], asked.get("kind", ""), asked.get("request", {})

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from infra.drill.evidence import Life, Struck
 
@@ -20,14 +21,26 @@ class Recovery:
 
 
 def recoveries(lives: Iterable[Life], struck: Sequence[Struck]) -> list[Recovery]:
-    """Of each fault."""
-    lives = list(lives)
-    return [max(_of(one, lives), key=lambda each: each.seconds, default=Recovery(one.kind)) for one in struck]
+    """Of each fault, in the order of their begins."""
+    coming = sorted((life for life in lives if life.began is not None), key=_began, reverse=True)
+    open, found = list[Life](), list[Recovery]()
+    for one in sorted(struck, key=lambda each: each.began):
+        while coming and _began(coming[-1]) <= one.began:
+            open.append(coming.pop())
+        open = [life for life in open if life.ended is None or life.ended > one.began]
+        found.append(max(_of(one, open), key=lambda each: each.seconds, default=Recovery(one.kind)))
+    return found
+
+
+def _began(life: Life) -> datetime:
+    assert life.began is not None
+    return life.began
 
 
 def _of(one: Struck, lives: Iterable[Life]) -> Iterable[Recovery]:
+    """Of those that were open at its begin and at its end, and did not move meanwhile."""
     for life in lives:
-        if life.began is None or life.began > one.began or (life.ended is not None and life.ended <= one.ended):
+        if life.ended is not None and life.ended <= one.ended:
             continue
         if any(one.began < at <= one.ended for at in life.moved):
             continue

@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Verdict:
     wanted, odd = _wanted(evidence)
     wanted |= _of_unknown(evidence, lives)
     known = set(wanted) | set(_caused(evidence, lives))
-    explained, unexplained = effects.duplicates(evidence.arrivals, evidence.struck)
+    explained, unexplained = effects.duplicates(evidence.arrivals, evidence.struck, lives)
     forged, otherwise = _subscribed(evidence)
     wrong = {
         "lost": [
@@ -46,6 +46,7 @@ def judge(evidence: Evidence) -> Verdict:
         "wrong_answer": odd,
         "wrong_result": list(_wrong_results(wanted, lives)),
         "thing_incomplete": [f"{id}: {told}" for id, told in evidence.things.items() if not told.endswith(" complete")],
+        "file_torn": list(evidence.torn),
         "out_of_order": list(_out_of_order(evidence)),
         "second_visible_result": [f"{life.id}: {len(life.ends)} ends" for life in lives.values() if len(life.ends) > 1],
         "phantom_task": [
@@ -221,7 +222,12 @@ def _subscribed(evidence: Evidence) -> tuple[int, list[str]]:
     told = {line.position: line.id for line in evidence.lines}
     forging = [one for one in evidence.struck if one.kind == FORGING]
     other = [one for one in evidence.subscribed if told.get(one.position) != one.id]
-    forged = [one for one in other if any(each.began <= one.at <= each.ended + LATE for each in forging)]
+    repeated = {"", *told.values()}  # a message of nobody, or one that was there before
+    forged = [
+        one
+        for one in other
+        if one.id in repeated and any(each.began <= one.at <= each.ended + LATE for each in forging)
+    ]
     wrong = [
         f"position {one.position} was {one.id or 'a foreign message'} at {one.at:%H:%M:%S}, and is "
         f"{told.get(one.position, 'nothing')}"

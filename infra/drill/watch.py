@@ -8,11 +8,13 @@ import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from domain.file import is_sha256
 from infra.drill.evidence import Arrival, Line
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.service import Service
@@ -97,6 +99,12 @@ async def _asked(client: httpx.AsyncClient, path: str, gone: bool = False) -> di
     if gone:
         return {"status": "complete" if answer.status_code == 410 else f"answered with {answer.status_code}, not gone"}
     return dict(answer.json()) if answer.status_code == 200 else {"status": f"answered with {answer.status_code}"}
+
+
+def torn(folder: Path) -> list[str]:
+    """The files in the store on this disk whose bytes are not those that their names promise."""
+    named = [path for path in folder.rglob("*") if is_sha256(path.name) and path.is_file()]
+    return [str(path) for path in named if sha256(path.read_bytes()).hexdigest() != path.name]
 
 
 async def broken(service: Service) -> list[str]:

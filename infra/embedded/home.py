@@ -11,8 +11,8 @@ import os
 import secrets
 import socket
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -88,7 +88,9 @@ def occupied(path: Path, http_port: int = 0) -> Iterator[Home]:
     try:
         (path / "run.json").unlink(missing_ok=True)
         await_leftovers(path / "locks")
-        yield Home(path, _secrets(path / "secrets.json"), _ports(path / "ports.json", http_port))
+        ports = _ports(path / "ports.json", http_port)
+        with _kept_for_us(ports.values()):
+            yield Home(path, _secrets(path / "secrets.json"), ports)
     finally:
         (path / "run.json").unlink(missing_ok=True)
         os.close(lock)
@@ -145,10 +147,12 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def port_is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there; connections of an ended server that still linger do no harm."""
+def port_is_free(port: int, host: str = HOST, *, untouched: bool = False) -> bool:
+    """Whether a server could listen there; connections of an ended server that still linger do no harm.
+
+    `untouched`: also none lingers, and nobody keeps it for a server that is still to start."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, not untouched)
         try:
             probe.bind((host, port))
         except OSError:
@@ -163,9 +167,22 @@ def free_port() -> int:
     server from coming back."""
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = range(10_240, first_outgoing) if first_outgoing > 12_000 else range(20_000, 60_000)
-    while not port_is_free(port := SystemRandom().choice(candidates)):
+    while not port_is_free(port := SystemRandom().choice(candidates), untouched=True):
         pass
     return port
+
+
+@contextmanager
+def _kept_for_us(ports: Iterable[int]) -> Iterator[None]:
+    """Bound and not listened at: servers that set SO_REUSEADDR may listen there, and no other directory that is served
+    meanwhile chooses them."""
+    with ExitStack() as kept:
+        for port in ports:
+            held = kept.enter_context(socket.socket())
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):  # taken since it was looked at: its server tells of it
+                held.bind((HOST, port))
+        yield
 
 
 def _hold(path: Path) -> int:

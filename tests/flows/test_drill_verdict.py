@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from infra.drill.effects import duplicates
 from infra.drill.evidence import Arrival, Evidence, Line, Live, Struck, lives_of
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.recovery import Recovery, figures, recoveries
@@ -70,6 +71,7 @@ GOOD = Evidence(
     statuses={202: 2, 422: 1, 503: 4},
     seen_live={1: id_at(1, 1), 2: id_at(2, 2)},
     subscribed=[Live(1, id_at(1, 1), at(2)), Live(7, id_at(7, 1), at(3))],
+    torn=[],
     things={},
     broken=[],
     broken_meanwhile=[],
@@ -117,6 +119,7 @@ SPOILT: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ),
     ("wrong_result", changed(lines=[*GOOD.lines[:4], *OF_LATER, GOOD.lines[6]])),
     ("thing_incomplete", changed(things={"video-1": "video in_progress"})),
+    ("file_torn", changed(torn=["files/e3b0"])),
     ("second_visible_result", with_lines(SECOND)),
     ("phantom_task", with_lines(*life(8, "nobody", "image_sizes", {}, {}, 1, 2))),
     ("phantom_thing", with_lines(NOBODYS)),
@@ -181,14 +184,42 @@ def test_who_read_the_log_meanwhile_was_told_of_every_position() -> None:
     assert judge(replace(GOOD, seen_live={})).wrong["log_told_otherwise"]
 
 
+FACTS = [(1, "queued"), (20, "started"), (24, "stumbled"), (600, "started"), (602, "completed")]
+TOLD = [Line(8 + n, id_at(8 + n, when), f"task-{MAIL}", f"task.{name}", {}) for n, (when, name) in enumerate(FACTS)]
+SENT = [replace(GOOD.arrivals[0], at=at(when)) for when in (22, 601)]
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "path", "explained"),
+    [
+        (21, 23, "email", True),
+        (23.5, 40, "email", True),  # while the attempt went on by which it arrived
+        (10, 20.5, "email", True),
+        (10, 19, "email", False),  # before it
+        (25, 40, "email", False),  # after it
+        (600, 601, "email", False),  # while the other went on
+        (21, 23, "webhook", False),
+    ],
+)
+def test_a_duplicate_is_explained_by_what_struck_the_attempt_that_was_cut_off(
+    began: float, ended: float, path: str, explained: bool
+) -> None:
+    struck = [Struck("a fault", at(began), at(ended), frozenset({path}))]
+    found, unexplained = duplicates(SENT, struck, lives_of(TOLD))
+    assert (len(found), len(unexplained)) == ((1, 0) if explained else (0, 1))
+
+
+def test_what_was_on_its_way_when_its_path_broke_belongs_to_the_attempt_that_is_over() -> None:
+    late = [replace(SENT[0], at=at(25)), SENT[1]]
+    struck = [Struck("cut:smtp", at(23.9), at(24), frozenset({"email"}))]
+    assert duplicates(late, struck, lives_of(TOLD))[1] == []
+    assert duplicates([replace(SENT[0], at=at(27)), SENT[1]], struck, lives_of(TOLD))[0] == []
+
+
 def test_a_duplicate_that_a_fault_explains_is_counted() -> None:
-    near = replace(GOOD, struck=[Struck("answer-lost:smtp", at(29.2), at(31), frozenset({"email"}))])
-    verdict = judge(with_arrivals(AGAIN)(near))
+    begun = with_lines(Line(8, id_at(8, 28), f"task-{MAIL}", "task.started", {}))(with_arrivals(AGAIN)(GOOD))
+    verdict = judge(replace(begun, struck=[Struck("answer-lost:smtp", at(29.2), at(31), frozenset({"email"}))]))
     assert (verdict.good, verdict.figures["duplicates_explained"]) == (True, 1)
-    taken_after = replace(near, struck=[replace(near.struck[0], began=at(28.7), ended=at(28.9))])
-    assert judge(with_arrivals(AGAIN)(taken_after)).good, "it was on its way when the path broke"
-    elsewhere = replace(near, struck=[replace(near.struck[0], touches=frozenset({"webhook"}))])
-    assert judge(with_arrivals(AGAIN)(elsewhere)).wrong["duplicate_unexplained"]
 
 
 def test_recovery_is_the_time_until_every_task_has_moved_that_was_open() -> None:

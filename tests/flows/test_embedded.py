@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from infra.app import QUEUES
 from infra.embedded import passwords
 from infra.embedded.binaries import User, postgres_bin, postgres_user
 from infra.embedded.child import Command, Failed, spawn, take
-from infra.embedded.home import Refused, free_port, port_is_free
+from infra.embedded.home import HOST, Refused, free_port, occupied, port_is_free
 from infra.embedded.nats import write_accounts
 from infra.embedded.servers import Servers, spawning, start_servers
 from infra.embedded.supervisor import RESERVE_S
@@ -344,6 +345,15 @@ def test_a_used_port_is_refused_in_one_sentence(tmp_path: Path, servers: Servers
     used = servers.home.ports["mail"]
     told = supervisor(tmp_path, used, "attached").communicate(timeout=30)
     assert told == ("", f"The port {used} is already used by another program.\n")
+
+
+def test_no_port_of_a_served_directory_is_chosen_for_another(tmp_path: Path) -> None:
+    with occupied(tmp_path / "first") as first:
+        assert not any(port_is_free(port, untouched=True) for port in first.ports.values())
+        for port in first.ports.values():  # and its own servers may listen there
+            with socket.create_server((HOST, port)):
+                assert not port_is_free(port)
+    assert all(port_is_free(port, untouched=True) for port in first.ports.values())
 
 
 def test_more_ports_for_metrics_than_there_are_is_refused_in_one_sentence(

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from nats.errors import Error as NatsError
 
-from infra.drill import growth, live, watch
+from infra.drill import findings, growth, watching
 from infra.drill.campaign import UNSTRUCK, Campaign, say, strike
 from infra.drill.disk import Disk
 from infra.drill.evidence import Evidence, Live
@@ -48,14 +48,14 @@ class Watched:
 
     seen: dict[int, str] = field(default_factory=dict)
     handed: list[Live] = field(default_factory=list)
-    checks: live.Checks = field(default_factory=live.Checks)
+    checks: watching.Checks = field(default_factory=watching.Checks)
     peaks: growth.Peaks = field(default_factory=growth.Peaks)
 
     async def watchers(self, service: Service) -> "list[asyncio.Task[None]]":
         consumers = await registered(service)
         return [
-            asyncio.create_task(live.audit(service, self.seen)),
-            asyncio.create_task(live.check(service, self.checks)),
+            asyncio.create_task(watching.audit(service, self.seen)),
+            asyncio.create_task(watching.check(service, self.checks)),
             asyncio.create_task(growth.look(service, self.peaks)),
             asyncio.create_task(subscribe(consumers, self.handed)),
         ]
@@ -108,19 +108,19 @@ async def _evidence(
     home: Path, service: Service, load: Load, watched: Watched, campaign: Campaign, unquiet: Sequence[str]
 ) -> Evidence:
     meant, heard = await asyncio.to_thread(read, home / "intents.jsonl")
-    lines = await watch.replay(service)
+    lines = await findings.replay(service)
     return Evidence(
         intents=meant,
         heard=heard,
         lines=lines,
-        arrivals=await asyncio.to_thread(watch.arrivals, service.home),
+        arrivals=await asyncio.to_thread(findings.arrivals, service.home),
         struck=campaign.struck,
         statuses=load.statuses,
         seen_live=watched.seen,
         subscribed=watched.handed,
-        torn=await asyncio.to_thread(watch.torn, service.home / "files"),
-        things=await watch.things(service, meant, heard),
-        broken=await watch.broken(service),
+        torn=await asyncio.to_thread(findings.torn, service.home / "files"),
+        things=await findings.things(service, meant, heard),
+        broken=await findings.broken(service),
         broken_meanwhile=watched.checks.broken,
         beyond=watched.peaks.beyond(len(lines)),
         unquiet=unquiet,

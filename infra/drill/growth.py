@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.drill.live import AWAY
 from infra.drill.service import ROLES, Service
+from infra.drill.watching import AWAY
 
 LOOK_S = 5.0
 MEMORY_MIB, DESCRIPTORS = 512, 512  # of one process of a role

@@ -185,7 +185,7 @@ def proxied(home: Home, ports: Mapping[str, int]) -> list[Role]:
             own["POSTCOMMIT_NATS"] = _at(home.nats(role.name), ports["nats"])
         argv = role.argv
         if CRASHING in os.environ:
-            argv = (sys.executable, "-m", "infra.drill.crashing", str(home.path / "crash"), role.name)
+            argv = (sys.executable, "-m", "infra.drill.matrix.crashing", str(home.path / "crash"), role.name)
         elif role.name == "worker":
             argv = ("/bin/sh", "-c", MOVED, str(home.path / CLOCK), *argv)
         found.append(Role(role.name, argv, own, role.count))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.drill.matrix import matrix
-from infra.drill.points import POINTS
-from infra.drill.striking import WORKS
+from infra.drill.matrix.points import POINTS
+from infra.drill.matrix.run import matrix
+from infra.drill.matrix.striking import WORKS
 
 FEW = (
     *("committed, not answered", "published and acknowledged", "mail sent", "end to be written"),

@@ -10,15 +10,15 @@ from uuid import UUID
 
 import pytest
 
-from infra.drill.armed import Order
-from infra.drill.cells import Seen, phantoms, wrong
 from infra.drill.evidence import Arrival, Line, lives_of
-from infra.drill.matrix import turns
-from infra.drill.passing import Passing
-from infra.drill.point import Point
-from infra.drill.points import POINTS
-from infra.drill.striking import WORKS
-from infra.drill.works import LIGHT
+from infra.drill.matrix.armed import Order
+from infra.drill.matrix.cells import Seen, phantoms, wrong
+from infra.drill.matrix.passing import Passing
+from infra.drill.matrix.point import Point
+from infra.drill.matrix.points import POINTS
+from infra.drill.matrix.run import turns
+from infra.drill.matrix.striking import WORKS
+from infra.drill.matrix.works import LIGHT
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MAIL, OTHER = "019b0000-0000-7000-8000-000000000001", "019b0000-0000-7000-8000-000000000002"
@@ -39,7 +39,8 @@ def arrived(task: str = MAIL, path: str = "email") -> Arrival:
     return Arrival(path, f"<task-{task}@x>", task, "", AT)
 
 
-TOLD = {MAIL: {"status": "complete", "error": None}}
+SENT = {"message_id": f"<task-{MAIL}@x>"}
+TOLD = {MAIL: {"status": "complete", "error": None, "result": SENT}}
 LINES = [line(1, "account-a", "account.registered"), *life(2, MAIL)]
 GOOD = Seen(LINES, TOLD, [arrived()], 1, [MAIL])
 
@@ -57,6 +58,7 @@ def test_a_good_crash_has_nothing_wrong() -> None:
         (lambda: replace(GOOD, lines=[*LINES, LINES[-1]]), "has the ends ['completed', 'completed']"),
         (lambda: replace(GOOD, lines=[*LINES[:1], *life(2, MAIL, end="failed")]), "has the ends ['failed']"),
         (lambda: replace(GOOD, told={MAIL: {"status": "queued", "error": None}}), "is queued"),
+        (lambda: replace(GOOD, told={MAIL: TOLD[MAIL] | {"result": {"message_id": "<x>"}}}), "has the result"),
         (lambda: replace(GOOD, lines=[*LINES, line(4, "account-b", "account.registered")]), "'account': 2"),
         (lambda: replace(GOOD, lines=LINES[:1], struck=[]), "there began {'account': 1}"),
         (lambda: replace(GOOD, arrivals=[]), "never came"),

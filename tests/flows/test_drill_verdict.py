@@ -11,10 +11,10 @@ import pytest
 
 from infra.drill.effects import duplicates
 from infra.drill.evidence import Arrival, Evidence, Line, Live, Struck, lives_of
+from infra.drill.findings import of_check
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.recovery import Recovery, figures, recoveries
 from infra.drill.verdict import FORGING, judge
-from infra.drill.watch import of_check
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PROBE, MAIL, NOTICE, LATER = "probe-1", "mail-1", "notice-1", "probe-2"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import pytest
 
 from infra.app import KINDS
-from infra.drill.armed import found
-from infra.drill.points import POINTS
-from infra.drill.striking import WORKS
+from infra.drill.matrix.armed import found
+from infra.drill.matrix.points import POINTS
+from infra.drill.matrix.striking import WORKS
 
 ASKS = "it only asks"
 AGAIN = "it is done again anyhow: by the next beat, the next tick, or whoever starts"

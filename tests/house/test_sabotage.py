@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from infra.drill.faults.table import FAULTS
-from infra.drill.points import POINTS
+from infra.drill.matrix.points import POINTS
 from tests.sabotage.build import Build, Change, Drill, Stale, changed
 from tests.sabotage.builds import BUILDS, NO_TURN
 from tests.sabotage.tree import ROOT, Ran, copied, environment

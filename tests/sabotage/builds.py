@@ -2,6 +2,7 @@
 
 from tests.sabotage.build import Build, Change, Drill, Matrix
 from tests.sabotage.mirroring import MIRRORING
+from tests.sabotage.telling import TELLING
 
 RELAY, WORKER, CREW = "infra/roles/relay.py", "infra/roles/worker.py", "infra/roles/crew.py"
 LOG = "adapters/postgres/log.py"
@@ -177,4 +178,9 @@ NO_LIFELINE = Build(
     ("warehouse_notify is in_progress",),
 )
 
-BUILDS = (EARLY_ACK, REJECT, ID_CURSOR, OUTBOX_APART, CURSOR_APART, NO_TURN, *MIRRORING, NOT_SYNCED, NO_LIFELINE)
+BUILDS = (
+    *(EARLY_ACK, REJECT, ID_CURSOR, OUTBOX_APART, CURSOR_APART, NO_TURN),
+    *MIRRORING,
+    *(NOT_SYNCED, NO_LIFELINE),
+    *TELLING,
+)

@@ -17,8 +17,8 @@ from PIL import Image
 
 from infra.clock import new_id
 from infra.drill import stories
-from infra.drill.insisting import answer, told, until, written
-from infra.drill.works import Floor, Judge, Send, Work
+from infra.drill.matrix.insisting import answer, told, until, written
+from infra.drill.matrix.works import Floor, Judge, Send, Work
 
 SECONDS, FRAMES = 13, 325  # of a film of two pieces
 PART = 1_200_000  # bytes of one request of an upload

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from infra.drill.insisting import told, until, written
+from infra.drill.matrix.insisting import told, until, written
 from infra.drill.service import Service
 
 Judge = Callable[[], Awaitable[list[str]]]
@@ -19,6 +19,7 @@ Send = Callable[[], Awaitable[Judge]]
 """Sends the work, until it is accepted."""
 LONG_S, SOME_S, LATER_S = 60.0, 5.0, 0.7
 CHAIN = {"email_order_confirmation": 1, "warehouse_notify": 1, "analytics_record": 1}
+PAYLOAD = "of the matrix"
 NEVER = "9999"  # after every moment of an answer
 
 
@@ -62,9 +63,13 @@ def _asks(body: Callable[[], dict[str, Any]]) -> Callable[[Floor], Awaitable[Sen
     return prepare
 
 
+def _probe(**how: float) -> dict[str, Any]:
+    return {"kind": "probe", "request": {"payload": PAYLOAD, **how}}
+
+
 def _later() -> dict[str, Any]:
     due = datetime.now(UTC) + timedelta(seconds=LATER_S)
-    return {"kind": "probe", "request": {}, "due_at": due.isoformat()}
+    return _probe() | {"due_at": due.isoformat()}
 
 
 async def _email(floor: Floor) -> Send:
@@ -100,7 +105,7 @@ async def _webhook(floor: Floor) -> Send:
 
 async def _waiting(floor: Floor) -> Send:
     async def send() -> Judge:
-        first = {"kind": "probe", "request": {}}
+        first = _probe()
         await written(floor.client, "/v1/tasks/batch", [first, first | {"needs": ["/0"]}])
         return nothing_more
 
@@ -109,7 +114,7 @@ async def _waiting(floor: Floor) -> Send:
 
 async def _begun(floor: Floor, work_s: float = LONG_S) -> str:
     """A task that is being worked on."""
-    id = (await written(floor.client, "/v1/tasks", {"kind": "probe", "request": {"work_s": work_s}}))["id"]
+    id = (await written(floor.client, "/v1/tasks", _probe(work_s=work_s)))["id"]
 
     async def holds() -> bool:
         return bool((await told(floor.client, f"/v1/tasks/{id}"))["status"] == "in_progress")
@@ -184,8 +189,8 @@ def _kill_workers(floor: Floor) -> None:
 
 
 LIGHT: Mapping[str, Work] = {
-    "probe": Work({"probe": 1}, _asks(lambda: {"kind": "probe", "request": {}})),
-    "stumbling": Work({"probe": 1}, _asks(lambda: {"kind": "probe", "request": {"fail_first": 1}})),
+    "probe": Work({"probe": 1}, _asks(_probe)),
+    "stumbling": Work({"probe": 1}, _asks(lambda: _probe(fail_first=1))),
     "scheduled": Work({"probe": 1}, _asks(_later)),
     "waiting": Work({"probe": 2}, _waiting),
     "email": Work({"account": 1, "email_welcome": 1}, _email),

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import httpx
 
-from infra.drill.armed import Order
-from infra.drill.cells import Cell
-from infra.drill.heavy_works import clip
-from infra.drill.insisting import Unanswered, written
-from infra.drill.points import POINTS
+from infra.drill.matrix.armed import Order
+from infra.drill.matrix.cells import Cell
+from infra.drill.matrix.heavy_works import clip
+from infra.drill.matrix.insisting import Unanswered, written
+from infra.drill.matrix.points import POINTS
+from infra.drill.matrix.striking import WORKS, Striking
+from infra.drill.matrix.works import Floor, ordered
 from infra.drill.service import CRASHING, ROLES, Ended, Service, started
 from infra.drill.stories import LAMP
-from infra.drill.striking import WORKS, Striking
-from infra.drill.works import Floor, ordered
 from infra.exits import DONE, FAILED
 
 SETTINGS = {
@@ -108,7 +108,3 @@ def main() -> None:
         print(json.dumps([asdict(cell) for cell in cells], indent=2))
     print(f"{good} of {len(cells)} cells are good, in {minutes:.1f} minutes.", file=sys.stderr)
     sys.exit(DONE if cells and good == len(cells) else FAILED)
-
-
-if __name__ == "__main__":
-    main()

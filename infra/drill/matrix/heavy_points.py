@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from domain.upload import Finished
-from infra.drill.passing import Asked, always, ended, lies_at, named, says, tells
-from infra.drill.point import Point
+from infra.drill.matrix.passing import Asked, always, ended, lies_at, named, says, tells
+from infra.drill.matrix.point import Point
 
 UPLOADS, WRITER = "adapters.files.local_uploads:LocalUploads", "adapters.files.local_uploads:_Writer"
 NAMING, SUMMING = "adapters.files.local:LocalFiles.put", "adapters.tools.shelf:_summed"

@@ -8,13 +8,12 @@ import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from domain.file import is_sha256
 from infra.drill.evidence import Arrival, Line
 from infra.drill.intents import Answered, Heard, Intent
 from infra.drill.service import Service
@@ -101,10 +100,19 @@ async def _asked(client: httpx.AsyncClient, path: str, gone: bool = False) -> di
     return dict(answer.json()) if answer.status_code == 200 else {"status": f"answered with {answer.status_code}"}
 
 
-def torn(folder: Path) -> list[str]:
-    """The files in the store on this disk whose bytes are not those that their names promise."""
-    named = [path for path in folder.rglob("*") if is_sha256(path.name) and path.is_file()]
-    return [str(path) for path in named if sha256(path.read_bytes()).hexdigest() != path.name]
+def named(store: Path) -> dict[str, Path]:
+    """The files of the store on this disk, by their names."""
+    return {path.name: path for path in (store / "files").glob("??/*")}
+
+
+def torn(store: Path) -> list[str]:
+    """Those whose bytes are not what their name says."""
+    return [f"the file {name} has another content" for name, path in named(store).items() if _sum(path) != name]
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 async def broken(service: Service) -> list[str]:

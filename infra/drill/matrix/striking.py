@@ -6,16 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from infra.drill import watch
-from infra.drill.armed import Order
-from infra.drill.cells import Cell, Seen, phantoms, wrong
+from infra.drill import findings
 from infra.drill.evidence import Line, lives_of
-from infra.drill.heavy_works import HEAVY
-from infra.drill.insisting import Unanswered, told
-from infra.drill.points import POINTS
-from infra.drill.quiet import Connection, misnamed, quiet, tail
+from infra.drill.matrix.armed import Order
+from infra.drill.matrix.cells import Cell, Seen, phantoms, wrong
+from infra.drill.matrix.heavy_works import HEAVY
+from infra.drill.matrix.insisting import Unanswered, told
+from infra.drill.matrix.points import POINTS
+from infra.drill.matrix.quiet import Connection, misnamed, quiet, tail
+from infra.drill.matrix.works import LIGHT, Floor, Judge
 from infra.drill.service import ROLES, Ended, within
-from infra.drill.works import LIGHT, Floor, Judge
 
 WORKS = {**LIGHT, **HEAVY}
 PATIENCE_S, STRUCK_S = 180.0, 2.0  # children are nice: where others work, a film takes its time
@@ -56,8 +56,9 @@ class Striking:
     async def at_the_end(self) -> list[str]:
         """All of it once more: who sent a request twice may have made two tasks. Raises Ended."""
         await self._rest()
-        lives, arrivals = lives_of(await watch.replay(self.floor.service)), watch.arrivals(self.floor.service.home)
-        return phantoms(lives, self.tasks, arrivals) + await watch.broken(self.floor.service)
+        service = self.floor.service
+        lives, arrivals = lives_of(await findings.replay(service)), findings.arrivals(service.home)
+        return phantoms(lives, self.tasks, arrivals) + await findings.broken(service)
 
     async def _rest(self) -> None:
         if left := await quiet(self.connection, PATIENCE_S):
@@ -78,7 +79,7 @@ class Striking:
         lines = await self._look()
         tasks = lives_of(lines)
         shown = {id: await told(self.floor.client, f"/v1/tasks/{id}") for id in tasks}
-        arrivals = [one for one in watch.arrivals(self.floor.service.home) if one.task in tasks]
+        arrivals = [one for one in findings.arrivals(self.floor.service.home) if one.task in tasks]
         return Seen(lines, shown, arrivals, reached, struck)
 
     async def _look(self) -> Sequence[Line]:

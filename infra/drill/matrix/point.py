@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from infra.drill.passing import Asked, always
+from infra.drill.matrix.passing import Asked, always
 
 USUAL = ("probe", "email", "webhook")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from infra.drill.effects import EFFECTS
 from infra.drill.evidence import Arrival, Life, Line, lives_of
-from infra.drill.point import Point
-from infra.drill.works import Work
+from infra.drill.matrix.point import Point
+from infra.drill.matrix.works import PAYLOAD, Work
+from infra.drill.stories import PRICE_CENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,22 @@ def _of_a_task(end: str, life: Life, seen: Seen) -> Iterable[str]:
     told = seen.told[life.id]
     if told["status"] != STATUSES[end]:
         yield f"{life.kind} is {told['status']}: {told['error']}"
+    elif told["status"] == "complete" and not _right(life, told["result"]):
+        yield f"{life.kind} has the result {told['result']}"
+
+
+def _right(life: Life, result: Mapping[str, Any]) -> bool:
+    """What the works themselves do not look at."""
+    match life.kind:
+        case "probe":
+            return bool(result["payload"] == PAYLOAD and result["attempt"] > life.request.get("fail_first", 0))
+        case "email_welcome" | "email_order_confirmation":
+            return life.id in result["message_id"]
+        case "warehouse_notify":
+            return bool(result["status"] == 204)
+        case "analytics_record":
+            return bool(result["total_cents"] == PRICE_CENTS)
+    return True
 
 
 def _of_its_effects(point: Point, life: Life, arrivals: Sequence[Arrival]) -> Iterable[str]:

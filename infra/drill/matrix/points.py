@@ -4,9 +4,9 @@ work beside."""
 from collections.abc import Mapping
 
 from domain.task import CancelRequested, Status
-from infra.drill.heavy_points import HEAVY
-from infra.drill.passing import answered, becomes, ended, filled, rescued, tells
-from infra.drill.point import USUAL, Point
+from infra.drill.matrix.heavy_points import HEAVY
+from infra.drill.matrix.passing import answered, becomes, ended, filled, rescued, tells
+from infra.drill.matrix.point import USUAL, Point
 
 MAIL, NOTICE = frozenset({"email"}), frozenset({"webhook"})
 BOTH = MAIL | NOTICE

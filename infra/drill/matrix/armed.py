@@ -16,8 +16,8 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-from infra.drill.passing import Passing
-from infra.drill.point import Point
+from infra.drill.matrix.passing import Passing
+from infra.drill.matrix.point import Point
 
 
 @dataclass(frozen=True, slots=True)

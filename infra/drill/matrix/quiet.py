@@ -1,7 +1,6 @@
 """When is there nothing left to be done? And what has the log more than before?"""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,8 +9,8 @@ import asyncpg
 import httpx
 
 from infra.drill.evidence import Line
-from infra.drill.insisting import told, until
-from infra.drill.watch import line
+from infra.drill.findings import line, named, torn
+from infra.drill.matrix.insisting import told, until
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 PAGE = 500
@@ -57,12 +56,5 @@ async def tail(client: httpx.AsyncClient, after: int) -> Sequence[Line]:
 async def misnamed(connection: Connection, store: Path) -> list[str]:
     """Files whose content is not what their name says, and those of which the catalogue knows nothing."""
     known = {row[0] for row in await connection.fetch("SELECT sha256 FROM postcommit.files")}
-    lying = {path.name: path for path in (store / "files").glob("??/*")}
-    torn = await asyncio.to_thread(lambda: [name for name, path in lying.items() if _sum(path) != name])
-    unknown = sorted(lying.keys() - known)
-    return [f"the file {name} has another content" for name in torn] + [f"nobody knows of {one}" for one in unknown]
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    unknown = sorted(named(store).keys() - known)
+    return await asyncio.to_thread(torn, store) + [f"nobody knows of {one}" for one in unknown]

@@ -70,6 +70,7 @@ class Life:
     id: str
     kind: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()  # tasks that must be complete before it can begin
     began: datetime | None = None
     moved: list[datetime] = field(default_factory=list)  # when its facts were written, in order
     attempts: list[Attempt] = field(default_factory=list)
@@ -118,6 +119,7 @@ def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
         if life.began is None and name in FIRST:
             asked = line.data.get("asked") or {}
             life.began, life.kind, life.request = life.moved[0], asked.get("kind", ""), asked.get("request", {})
+            life.needs = tuple(map(str, asked.get("needs") or ()))
         if name in ENDS:
             life.ends.append(line)
     return found

@@ -1,8 +1,11 @@
-"""How long the program needs after a fault until everything that was open moves again."""
+"""How long the program needs after a fault until everything that was open moves again.
+
+A task that waits for others cannot move before these are complete, whatever the program does: it moves with them. The
+figures are also told without that rule: then the pauses and the work of all that it waits for count as its recovery."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infra.drill.evidence import Life, Struck
@@ -18,6 +21,32 @@ class Recovery:
     fault: str
     seconds: float = 0.0
     last: str = ""
+
+
+def told(lives: Mapping[str, Life], struck: Sequence[Struck]) -> Mapping[str, object]:
+    """The figures of the verdict."""
+    found, alone = recoveries(_with_their_needs(lives), struck), recoveries(lives.values(), struck)
+    worst = {one.fault: 0.0 for one in found}
+    for one in found:
+        worst[one.fault] = max(worst[one.fault], round(one.seconds, 2))
+    return {**figures(found), "worst_by_fault": dict(sorted(worst.items())), "each_task_alone": quantiles(alone)}
+
+
+def _with_their_needs(lives: Mapping[str, Life]) -> Iterable[Life]:
+    for life in lives.values():
+        needed = [at for id in _needed(life, lives) for at in lives[id].moved if life.began and at > life.began]
+        yield replace(life, moved=sorted([*life.moved, *needed])) if needed else life
+
+
+def _needed(life: Life, lives: Mapping[str, Life]) -> Iterable[str]:
+    """What it needs, and what that needs, all the way down; each once."""
+    left, found = list(life.needs), dict[str, None]()
+    while left:
+        id = left.pop()
+        if id in lives and id not in found:
+            found[id] = None
+            left += lives[id].needs
+    return found
 
 
 def recoveries(lives: Iterable[Life], struck: Sequence[Struck]) -> list[Recovery]:
@@ -50,14 +79,14 @@ def _of(one: Struck, lives: Iterable[Life]) -> Iterable[Recovery]:
 
 def figures(found: Sequence[Recovery]) -> Mapping[str, object]:
     """p50, p99 and max in seconds, and the slowest."""
+    slowest = [one for one in sorted(found, key=lambda one: -one.seconds)[:MOST] if one.last]
+    return {**quantiles(found), "slowest": [f"{one.seconds:.1f} s after {one.fault}: {one.last}" for one in slowest]}
+
+
+def quantiles(found: Sequence[Recovery]) -> Mapping[str, float]:
+    """In seconds."""
     ordered = sorted(one.seconds for one in found)
-    slowest = sorted(found, key=lambda one: -one.seconds)[:MOST]
-    return {
-        "p50": _quantile(ordered, 0.5),
-        "p99": _quantile(ordered, 0.99),
-        "max": _quantile(ordered, 1.0),
-        "slowest": [f"{one.seconds:.1f} s after {one.fault}: {one.last}" for one in slowest if one.last],
-    }
+    return {name: _quantile(ordered, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -13,7 +13,7 @@ from infra.drill.effects import duplicates
 from infra.drill.evidence import Arrival, Evidence, Line, Live, Struck, lives_of
 from infra.drill.findings import of_check
 from infra.drill.intents import Answered, Heard, Intent
-from infra.drill.recovery import Recovery, figures, recoveries
+from infra.drill.recovery import Recovery, figures, recoveries, told
 from infra.drill.verdict import FORGING, judge
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -231,6 +231,19 @@ def test_recovery_is_the_time_until_every_task_has_moved_that_was_open() -> None
         **{"p50": 0.0, "p99": 28.0, "max": 28.0},
         "slowest": [f"28.0 s after kill:worker: probe {LATER}"],
     }
+
+
+def test_a_task_that_waits_moves_with_what_it_needs() -> None:
+    first = [Line(1, id_at(1, 0), "task-a", "task.queued", {"asked": {"kind": "probe"}})]
+    first += [
+        Line(2, id_at(2, when), "task-a", name, {}) for when, name in ((13, "task.started"), (60, "task.completed"))
+    ]
+    waits = [Line(3, id_at(3, 0), "task-b", "task.waiting", {"asked": {"kind": "probe", "needs": ["a"]}})]
+    last = [Line(4, id_at(4, 0), "task-c", "task.waiting", {"asked": {"kind": "probe", "needs": ["b"]}})]
+    ended = [Line(n, id_at(n, 90), f"task-{id}", "task.completed", {}) for n, id in ((5, "b"), (6, "c"))]
+    found = told(lives_of([*first, *waits, *last, *ended]), [Struck("kill:worker", at(10), at(12), frozenset())])
+    assert (found["max"], found["worst_by_fault"]) == (1.0, {"kill:worker": 1.0})
+    assert found["each_task_alone"] == {"p50": 78.0, "p99": 78.0, "max": 78.0}
 
 
 def test_a_forged_message_is_counted_while_somebody_forges() -> None:

@@ -12,6 +12,7 @@ from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 TICK_S = 1e-6  # nothing that waits wakes up in the same moment
 MOST_AT_ONCE = 50_000  # callbacks without any time passing: somebody spins
@@ -201,9 +202,11 @@ class Loop(asyncio.AbstractEventLoop):
 
 def _discard(coroutine: Any) -> None:
     """Close it. What waits in a `finally` is closed again, until nothing is left of it."""
-    for _ in range(10):
-        try:
-            coroutine.close()
-            return
-        except RuntimeError:  # it went on in spite of being closed
-            continue
+    with catch_warnings():
+        simplefilter("ignore", RuntimeWarning)  # a `finally` that gathers others has no loop any more to await them in
+        for _ in range(10):
+            try:
+                coroutine.close()
+                return
+            except RuntimeError:  # it went on in spite of being closed
+                continue

@@ -1,4 +1,4 @@
-"""A letter to an account, as every worker that writes one sends it. A repeat after a crash has the same Message-ID."""
+"""A letter to an account, as every worker that writes one sends it. A repeat has the same Message-ID."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Tells the warehouse of a confirmed order. A repeat after a crash has the same `webhook-id`."""
+"""Tells the warehouse of a confirmed order. A repeat has the same `webhook-id`."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID

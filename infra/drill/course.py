@@ -73,15 +73,15 @@ async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
         ) as service:
             film = await asyncio.to_thread(clip, home / "clip.mp4")
             load = Load(service, intents, random.Random(wanted.seed), PAUSE_S, film)
-            watching = await watched.watchers(service)
+            watchers = await watched.watchers(service)
             loading = asyncio.create_task(load.run(CLIENTS))
             say(f"Seed {wanted.seed}: {wanted.minutes:g} minutes of {len(wanted.kinds)} kinds of faults, in {home}")
-            campaign = await strike(service, wanted.kinds, wanted.seed, wanted.minutes * 60, home, [loading, *watching])
+            campaign = await strike(service, wanted.kinds, wanted.seed, wanted.minutes * 60, home, [loading, *watchers])
             load.stopping.set()
             with suppress(TimeoutError):  # what has no answer by then is told of
                 await asyncio.wait_for(loading, QUIET_S)
             unquiet = await _quiet(service, watched)
-            await _ended(watching)
+            await _ended(watchers)
             try:
                 evidence = await _evidence(home, service, load, watched, campaign, unquiet)
             except (httpx.HTTPError, OSError, TimeoutError) as error:
@@ -95,11 +95,11 @@ def _end_on_sigterm() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-async def _ended(watching: "Sequence[asyncio.Task[None]]") -> None:
+async def _ended(watchers: "Sequence[asyncio.Task[None]]") -> None:
     """Raises what one of them has raised."""
-    for one in watching:
+    for one in watchers:
         one.cancel()
-    for one in watching:
+    for one in watchers:
         with suppress(asyncio.CancelledError):
             await one
 
@@ -118,6 +118,7 @@ async def _evidence(
         statuses=load.statuses,
         seen_live=watched.seen,
         subscribed=watched.handed,
+        files=len(findings.kept_files(service.home / "files")),
         torn=await asyncio.to_thread(findings.torn, service.home / "files"),
         things=await findings.things(service, meant, heard),
         broken=await findings.broken(service),

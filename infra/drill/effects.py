@@ -11,35 +11,45 @@ from infra.drill.stories import CHAIN, buyer_of, order_of
 
 EFFECTS = {"email_welcome": "email", "email_order_confirmation": "email", "warehouse_notify": "webhook"}
 """Kind of task -> the path of its effect."""
-ON_ITS_WAY = timedelta(seconds=2)  # after an attempt, in which the far side takes what had reached it by then
+ON_ITS_WAY = timedelta(
+    seconds=2
+)  # after an attempt or a fault, in which the far side takes what had reached it by then
+SILENT = timedelta(seconds=3.5)  # at least, of a worker that is taken for lost: a lease of 5 s, renewed every second
+OF_EFFECTS = ("smtp", "webhook")  # paths whose faults are over with them
 
 
 def duplicates(
     arrivals: Sequence[Arrival], struck: Sequence[Struck], lives: Mapping[str, Life]
 ) -> tuple[list[str], list[str]]:
-    """What arrived more than once of one task: explained where a fault on its path struck while that attempt went on
-    by which it arrived the first time, and unexplained."""
+    """What arrived more than once of one task: explained, where a fault that may repeat it struck the attempt by which
+    it arrived the first time, and unexplained. An attempt sends once: more copies than attempts are unexplained."""
     times: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     for arrival in arrivals:
         times[arrival.path, arrival.task or arrival.name].append(arrival.at)
     explained, unexplained = list[str](), list[str]()
     for (path, task), found in times.items():
         found.sort()
+        attempts = lives[task].attempts if task in lives else []
+        may = [one for one in struck if path in one.touches] if len(found) <= len(attempts) else []
         for first, again in pairwise(found):
-            by = [
-                one.kind
-                for attempt in (lives[task].attempts if task in lives else ())
-                if attempt.began <= first and (attempt.ended is None or first <= attempt.ended + ON_ITS_WAY)
-                for one in struck
-                if path in one.touches and _meanwhile(one, attempt)
-            ]
+            by = dict.fromkeys(one.kind for one in may if any(_cut_off(each, one, first) for each in attempts))
             told = f"{path} of {task} at {again:%H:%M:%S}, first at {first:%H:%M:%S}"
-            (explained if by else unexplained).append(f"{told}: {', '.join(by[:3])}" if by else told)
+            (explained if by else unexplained).append(f"{told}: {', '.join(list(by)[:3])}" if by else told)
     return explained, unexplained
 
 
-def _meanwhile(struck: Struck, attempt: Attempt) -> bool:
-    return struck.ended >= attempt.began and (attempt.ended is None or struck.began <= attempt.ended)
+def _cut_off(attempt: Attempt, by: Struck, sent: datetime) -> bool:
+    """Whether the attempt may have sent it, and the fault may have kept it from saying so."""
+    if by.kind.partition(":")[2] in OF_EFFECTS and sent > by.ended + ON_ITS_WAY:
+        return False
+    if attempt.ended is None:
+        return attempt.began <= sent and attempt.began <= by.ended
+    latest = attempt.ended - SILENT if attempt.lost else attempt.ended
+    return (
+        attempt.began <= sent <= max(attempt.ended, by.ended) + ON_ITS_WAY
+        and by.began <= latest
+        and by.ended >= attempt.began
+    )
 
 
 def phantoms(arrivals: Sequence[Arrival], lives: Mapping[str, Life]) -> Iterable[str]:

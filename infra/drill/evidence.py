@@ -11,7 +11,8 @@ from infra.drill.intents import Heard, Intent
 ENDS = ("completed", "failed", "cancelled")
 FIRST = ("queued", "scheduled", "waiting")
 STARTED = "started"
-ATTEMPT_OVER = (*ENDS, "stumbled", "rescued", STARTED)
+LOST = "rescued"
+ATTEMPT_OVER = (*ENDS, "stumbled", LOST, STARTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Attempt:
 
     began: datetime
     ended: datetime | None = None
+    lost: bool = False  # it ended because nobody had heard of its worker for a lease
 
 
 @dataclass(slots=True)
@@ -93,7 +95,8 @@ class Evidence:
     statuses: Mapping[int, int]  # HTTP status -> answers
     seen_live: Mapping[int, str]  # position -> id, as a reader of the REST API saw it meanwhile
     subscribed: Sequence[Live]  # what a subscriber of NATS was handed meanwhile
-    torn: Sequence[str]  # files whose bytes are not those of their names
+    files: int  # on this disk
+    torn: Sequence[str]  # those whose bytes are not what their names say
     things: Mapping[str, str]  # id of an image, a video, a report, an upload -> what it is and its status, at the end
     broken: Sequence[str]  # invariants that do not hold at the end
     broken_meanwhile: Sequence[str]  # those that must hold at any moment, and did not
@@ -113,7 +116,7 @@ def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
         name = line.name.partition(".")[2]
         life.moved.append(written(line.id))
         if name in ATTEMPT_OVER and life.attempts and life.attempts[-1].ended is None:
-            life.attempts[-1].ended = life.moved[-1]
+            life.attempts[-1].ended, life.attempts[-1].lost = life.moved[-1], name == LOST
         if name == STARTED:
             life.attempts.append(Attempt(life.moved[-1]))
         if life.began is None and name in FIRST:

@@ -100,14 +100,14 @@ async def _asked(client: httpx.AsyncClient, path: str, gone: bool = False) -> di
     return dict(answer.json()) if answer.status_code == 200 else {"status": f"answered with {answer.status_code}"}
 
 
-def named(store: Path) -> dict[str, Path]:
-    """The files of the store on this disk, by their names."""
+def kept_files(store: Path) -> dict[str, Path]:
+    """The files of the store on this disk, by their names; none of a store that speaks S3."""
     return {path.name: path for path in (store / "files").glob("??/*")}
 
 
 def torn(store: Path) -> list[str]:
     """Those whose bytes are not what their name says."""
-    return [f"the file {name} has another content" for name, path in named(store).items() if _sum(path) != name]
+    return [f"the file {name} has another content" for name, path in kept_files(store).items() if _sum(path) != name]
 
 
 def _sum(path: Path) -> str:

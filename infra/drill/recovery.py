@@ -1,7 +1,7 @@
 """How long the program needs after a fault until everything that was open moves again.
 
-A task that waits for others cannot move before these are complete, whatever the program does: it moves with them. The
-figures are also told without that rule: then the pauses and the work of all that it waits for count as its recovery."""
+A task that waits for others cannot move before these are complete, whatever the program does: until then it moves with
+them. The figures are also told without that rule: then the pauses and the work of all that it waits for count, too."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,10 @@ def told(lives: Mapping[str, Life], struck: Sequence[Struck]) -> Mapping[str, ob
 
 def _with_their_needs(lives: Mapping[str, Life]) -> Iterable[Life]:
     for life in lives.values():
-        needed = [at for id in _needed(life, lives) for at in lives[id].moved if life.began and at > life.began]
+        ends = [lives[id].ended for id in life.needs if id in lives]
+        free = None if None in ends else max(filter(None, ends), default=None)  # from here on it must move itself
+        moved = [at for id in _needed(life, lives) for at in lives[id].moved]
+        needed = [at for at in moved if life.began and at > life.began and (free is None or at < free)]
         yield replace(life, moved=sorted([*life.moved, *needed])) if needed else life
 
 

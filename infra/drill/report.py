@@ -62,7 +62,7 @@ def _table(head: str, rows: Mapping[str, Any]) -> Iterable[str]:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {each}" for name, each in value.items())
-    return f"{value:.6f}" if isinstance(value, float) and value < 0.01 else str(value)
+    return f"{value:.6f}" if isinstance(value, float) and 0 < value < 0.01 else str(value)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from infra.drill.bucket import bucket, environment
 from infra.drill.disk import Disk
 from infra.drill.proxy import HOST, Proxy
 from infra.embedded.child import tie
-from infra.embedded.home import Home, occupied
+from infra.embedded.home import Home, held, occupied
 from infra.roles.up import Role, roles_of, up
 
 PATHS = {"postgres": "postgres", "nats": "nats", "smtp": "mail", "webhook": "notices"}  # a path -> the port it leads to
@@ -150,10 +150,12 @@ async def started(
 ) -> AsyncIterator[Service]:
     """The service on a fresh directory, for as long as the block runs; with `afar`, a file for the log of a store that
     speaks S3, files are kept there. Raises NotStarted."""
-    with occupied(home) as made:
-        ports = dict(made.ports)
-    proxies = {path: Proxy(path, ports[to]) for path, to in PATHS.items()}
     async with AsyncExitStack() as open:
+        with occupied(home) as made:
+            ports = dict(made.ports)
+            for port in ports.values():  # the proxies lead there, whoever starts beside it
+                open.enter_context(held(port))
+        proxies = {path: Proxy(path, ports[to]) for path, to in PATHS.items()}
         if afar is not None:
             proxies[STORE] = Proxy(STORE, await open.enter_async_context(bucket(afar)))
         for proxy in proxies.values():

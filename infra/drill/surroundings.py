@@ -18,7 +18,7 @@ def machine() -> Mapping[str, object]:
         "processor": _named("/proc/cpuinfo", "model name") or platform.machine(),
         "processors": os.cpu_count(),
         "memory": _named("/proc/meminfo", "MemTotal"),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "user": "root" if os.geteuid() == 0 else "not root",
     }
 

@@ -254,6 +254,7 @@ def _figures(evidence: Evidence, lives: Mapping[str, Life]) -> dict[str, Any]:
         "faults_by_kind": dict(sorted(Counter(one.kind for one in evidence.struck).items())),
         "answers_by_status": dict(sorted(evidence.statuses.items())),
         "effects": len(evidence.arrivals),
+        "files": evidence.files,
         "handed_live": _share(len(live), len(evidence.lines)),  # of the facts; what is missing the log tells
         "recovery_s": recovery.told(lives, evidence.struck),
         "loss_below": 3 / n if n else 1.0,  # the rule of three: 0 of n seen, so under 3/n at 95 % (Hanley 1983)

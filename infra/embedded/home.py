@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,8 @@ def occupied(path: Path, http_port: int = 0) -> Iterator[Home]:
     try:
         (path / "run.json").unlink(missing_ok=True)
         await_leftovers(path / "locks")
-        ports = _ports(path / "ports.json", http_port)
-        with _kept_for_us(ports.values()):
+        with ExitStack() as holding:
+            ports = _ports(path / "ports.json", http_port, holding)
             yield Home(path, _secrets(path / "secrets.json"), ports)
     finally:
         (path / "run.json").unlink(missing_ok=True)
@@ -173,15 +173,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def _kept_for_us(ports: Iterable[int]) -> Iterator[None]:
-    """Bound and not listened at: servers that set SO_REUSEADDR may listen there, and no other directory that is served
-    meanwhile chooses them."""
-    with ExitStack() as kept:
-        for port in ports:
-            held = kept.enter_context(socket.socket())
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):  # taken since it was looked at: its server tells of it
-                held.bind((HOST, port))
+def held(port: int) -> Iterator[None]:
+    """Bound and not listened at: servers that set SO_REUSEADDR may listen there, and who looks for a free port does not
+    choose it."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # taken since it was looked at: its server tells of it
+            bound.bind((HOST, port))
         yield
 
 
@@ -221,7 +219,7 @@ def _secret(part: str, name: str) -> str:
             return chance
 
 
-def _ports(path: Path, http_port: int) -> Mapping[str, int]:
+def _ports(path: Path, http_port: int, holding: ExitStack) -> Mapping[str, int]:
     kept: dict[str, int] = _read(path)
     if http_port and not port_is_free(http_port):
         raise Refused(f"The port {http_port} is already used by another program.")
@@ -229,6 +227,7 @@ def _ports(path: Path, http_port: int) -> Mapping[str, int]:
     for name in PORTS:
         wanted = http_port if name == "http" and http_port else kept.get(name, 0)
         ports[name] = wanted if wanted and wanted not in ports.values() and port_is_free(wanted) else free_port()
+        holding.enter_context(held(ports[name]))
     if ports != kept:
         write_private(path, json.dumps(ports, indent=2))
     return ports

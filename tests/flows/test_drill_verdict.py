@@ -71,6 +71,7 @@ GOOD = Evidence(
     statuses={202: 2, 422: 1, 503: 4},
     seen_live={1: id_at(1, 1), 2: id_at(2, 2)},
     subscribed=[Live(1, id_at(1, 1), at(2)), Live(7, id_at(7, 1), at(3))],
+    files=0,
     torn=[],
     things={},
     broken=[],
@@ -184,41 +185,52 @@ def test_who_read_the_log_meanwhile_was_told_of_every_position() -> None:
     assert judge(replace(GOOD, seen_live={})).wrong["log_told_otherwise"]
 
 
-FACTS = [(1, "queued"), (20, "started"), (24, "stumbled"), (600, "started"), (602, "completed")]
-TOLD = [Line(8 + n, id_at(8 + n, when), f"task-{MAIL}", f"task.{name}", {}) for n, (when, name) in enumerate(FACTS)]
-SENT = [replace(GOOD.arrivals[0], at=at(when)) for when in (22, 601)]
+def told_of(*facts: tuple[float, str]) -> list[Line]:
+    return [Line(8 + n, id_at(8 + n, when), f"task-{MAIL}", f"task.{name}", {}) for n, (when, name) in enumerate(facts)]
+
+
+def sent(*seconds: float) -> list[Arrival]:
+    return [replace(GOOD.arrivals[0], at=at(when)) for when in seconds]
+
+
+TWICE = told_of((1, "queued"), (20, "started"), (24, "stumbled"), (600, "started"), (602, "completed"))
+RESCUED = told_of((1, "queued"), (20, "started"), (30, "rescued"), (31, "started"), (32, "completed"))
 
 
 @pytest.mark.parametrize(
-    ("began", "ended", "path", "explained"),
+    ("facts", "arrived", "kind", "began", "ended", "explained"),
     [
-        (21, 23, "email", True),
-        (23.5, 40, "email", True),  # while the attempt went on by which it arrived
-        (10, 20.5, "email", True),
-        (10, 19, "email", False),  # before it
-        (25, 40, "email", False),  # after it
-        (600, 601, "email", False),  # while the other went on
-        (21, 23, "webhook", False),
+        (TWICE, (22, 601), "answer-lost:smtp", 21, 23, True),
+        (TWICE, (22, 601), "answer-lost:smtp", 23.5, 40, True),  # while the attempt went on that sent the first copy
+        (TWICE, (22, 601), "answer-lost:smtp", 10, 20.5, True),
+        (TWICE, (22, 601), "answer-lost:smtp", 10, 19, False),  # before it
+        (TWICE, (23, 601), "answer-lost:smtp", 10, 20.5, False),  # over when it was sent
+        (TWICE, (22, 601), "answer-lost:smtp", 25, 40, False),  # after it
+        (TWICE, (22, 601), "answer-lost:smtp", 600, 601, False),  # while the other went on
+        (TWICE, (22, 601), "kill:api", 21, 23, False),
+        (TWICE, (25, 601), "cut:smtp", 23.9, 24, True),  # it was on its way when its path broke
+        (TWICE, (27, 601), "cut:smtp", 23.9, 24, False),
+        (TWICE, (22, 23, 601), "answer-lost:smtp", 21, 23, False),  # more copies than attempts
+        (RESCUED, (22, 31.5), "kill:worker", 24, 24, True),
+        (RESCUED, (22, 31.5), "kill:worker", 28, 28, False),  # its worker had been silent before
+        (RESCUED, (31.5, 36), "freeze:worker", 21, 36, True),  # it woke, and sent before it heard
     ],
 )
-def test_a_duplicate_is_explained_by_what_struck_the_attempt_that_was_cut_off(
-    began: float, ended: float, path: str, explained: bool
+def test_a_duplicate_is_explained_by_what_struck_the_attempt_that_sent_the_first_copy(
+    facts: list[Line], arrived: tuple[float, ...], kind: str, began: float, ended: float, explained: bool
 ) -> None:
-    struck = [Struck("a fault", at(began), at(ended), frozenset({path}))]
-    found, unexplained = duplicates(SENT, struck, lives_of(TOLD))
-    assert (len(found), len(unexplained)) == ((1, 0) if explained else (0, 1))
-
-
-def test_what_was_on_its_way_when_its_path_broke_belongs_to_the_attempt_that_is_over() -> None:
-    late = [replace(SENT[0], at=at(25)), SENT[1]]
-    struck = [Struck("cut:smtp", at(23.9), at(24), frozenset({"email"}))]
-    assert duplicates(late, struck, lives_of(TOLD))[1] == []
-    assert duplicates([replace(SENT[0], at=at(27)), SENT[1]], struck, lives_of(TOLD))[0] == []
+    touches = frozenset[str]() if kind == "kill:api" else frozenset({"email"})
+    found, unexplained = duplicates(sent(*arrived), [Struck(kind, at(began), at(ended), touches)], lives_of(facts))
+    assert (found == [], unexplained == []) == (not explained, explained)
 
 
 def test_a_duplicate_that_a_fault_explains_is_counted() -> None:
-    begun = with_lines(Line(8, id_at(8, 28), f"task-{MAIL}", "task.started", {}))(with_arrivals(AGAIN)(GOOD))
-    verdict = judge(replace(begun, struck=[Struck("answer-lost:smtp", at(29.2), at(31), frozenset({"email"}))]))
+    facts = told_of((25, "started"), (29.3, "stumbled"), (29.4, "started"))
+    begun = replace(with_arrivals(AGAIN)(GOOD), lines=[*GOOD.lines[:3], *facts, *GOOD.lines[3:]])
+    begun = replace(begun, lines=[replace(line, position=n) for n, line in enumerate(begun.lines, 1)])
+    seen = {line.position: line.id for line in begun.lines[:2]}
+    begun = replace(begun, seen_live=seen, subscribed=[Live(1, begun.lines[0].id, at(2))])
+    verdict = judge(replace(begun, struck=[Struck("answer-lost:smtp", at(28.9), at(31), frozenset({"email"}))]))
     assert (verdict.good, verdict.figures["duplicates_explained"]) == (True, 1)
 
 
@@ -244,6 +256,15 @@ def test_a_task_that_waits_moves_with_what_it_needs() -> None:
     found = told(lives_of([*first, *waits, *last, *ended]), [Struck("kill:worker", at(10), at(12), frozenset())])
     assert (found["max"], found["worst_by_fault"]) == (1.0, {"kill:worker": 1.0})
     assert found["each_task_alone"] == {"p50": 78.0, "p99": 78.0, "max": 78.0}
+
+
+def test_a_task_whose_needs_are_complete_must_move_itself() -> None:
+    asked = {"a": {"asked": {"kind": "probe"}}, "b": {"asked": {"kind": "probe", "needs": ["a"]}}}
+    lines = [Line(1, id_at(1, 0), "task-a", "task.queued", asked["a"])]
+    lines += [Line(2, id_at(2, 0), "task-b", "task.waiting", asked["b"])]
+    lines += [Line(3, id_at(3, 11), "task-a", "task.completed", {}), Line(4, id_at(4, 72), "task-b", "task.queued", {})]
+    lines += [Line(5, id_at(5, 73), "task-b", "task.completed", {})]
+    assert told(lives_of(lines), [Struck("kill:relay", at(10), at(12), frozenset())])["max"] == 60.0
 
 
 def test_a_forged_message_is_counted_while_somebody_forges() -> None:

@@ -6,7 +6,7 @@ WELCOME, LETTER, NOTICE = (f"adapters/workers/{name}.py" for name in ("email_wel
 
 NOT_AGAIN = Build(
     "sent at most once",
-    "A second attempt takes it that the first has sent its mail, and sends none.",
+    "A second attempt takes the first one's mail for sent, and sends none.",
     (
         Change(WELCOME, "from domain.outcome import Outcome\n", "from domain.outcome import Done, Outcome\n"),
         Change(

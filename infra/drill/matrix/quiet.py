@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 
 from infra.drill.evidence import Line
-from infra.drill.findings import line, named, torn
+from infra.drill.findings import kept_files, line, torn
 from infra.drill.matrix.insisting import told, until
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -56,5 +56,5 @@ async def tail(client: httpx.AsyncClient, after: int) -> Sequence[Line]:
 async def misnamed(connection: Connection, store: Path) -> list[str]:
     """Files whose content is not what their name says, and those of which the catalogue knows nothing."""
     known = {row[0] for row in await connection.fetch("SELECT sha256 FROM postcommit.files")}
-    unknown = sorted(named(store).keys() - known)
+    unknown = sorted(kept_files(store).keys() - known)
     return await asyncio.to_thread(torn, store) + [f"nobody knows of {one}" for one in unknown]

@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 from infra.drill import findings, growth, watching
 from infra.drill.campaign import UNSTRUCK, Campaign, say, strike
 from infra.drill.disk import Disk
+from infra.drill.effects import HEARTBEAT_S, LEASE_S
 from infra.drill.evidence import Evidence, Live
 from infra.drill.intents import Intents, read
 from infra.drill.load import Load
@@ -26,7 +27,7 @@ from infra.drill.verdict import Verdict, judge
 from infra.exits import Failed
 
 CLIENTS, PAUSE_S = 12, 0.6
-SETTINGS = {"POSTCOMMIT_LEASE_S": "5", "POSTCOMMIT_HEARTBEAT_S": "1", "POSTCOMMIT_GRACE_S": "5"}
+SETTINGS = {"POSTCOMMIT_LEASE_S": f"{LEASE_S}", "POSTCOMMIT_HEARTBEAT_S": f"{HEARTBEAT_S}", "POSTCOMMIT_GRACE_S": "5"}
 SETTINGS |= {"POSTCOMMIT_VIDEO_SIDES": "144", "POSTCOMMIT_IMAGE_SIDES": "64,128"}
 QUIET_S = 240.0  # without any new fact, until what is left counts as stuck
 LONGEST_S = 1_800.0  # in all, after the last fault

@@ -11,10 +11,9 @@ from infra.drill.stories import CHAIN, buyer_of, order_of
 
 EFFECTS = {"email_welcome": "email", "email_order_confirmation": "email", "warehouse_notify": "webhook"}
 """Kind of task -> the path of its effect."""
-ON_ITS_WAY = timedelta(
-    seconds=2
-)  # after an attempt or a fault, in which the far side takes what had reached it by then
-SILENT = timedelta(seconds=3.5)  # at least, of a worker that is taken for lost: a lease of 5 s, renewed every second
+LEASE_S, HEARTBEAT_S = 5, 1  # of the service under the drill
+ON_ITS_WAY = timedelta(seconds=2)  # after an attempt or a fault: the far side takes what had reached it by then
+SILENT = timedelta(seconds=LEASE_S - 1.5 * HEARTBEAT_S)  # at least, of a worker that is taken for lost
 OF_EFFECTS = ("smtp", "webhook")  # paths whose faults are over with them
 
 

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from infra.commands import consumers, events, keys, readers, tasks
 from infra.commands.completion import Shell, script
 from infra.commands.options import Home, Json
+from infra.drill.schedule import SETTLE_S
 from infra.exits import told
 
 
@@ -141,6 +142,7 @@ def drill(
     *,
     minutes: float = 10.0,
     seed: int = 1,
+    settle_s: float = SETTLE_S,
     faults: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     home: Path | None = None,
     s3: Annotated[bool, Parameter(negative="")] = False,
@@ -155,6 +157,9 @@ def drill(
         How long faults strike.
     seed
         The same seed makes the same schedule of faults.
+    settle_s
+        Seconds at most between the end of a fault and the begin of the next; at least a sixth of them. Where they are
+        few, faults strike into the recovery from others.
     faults
         A pattern of names of faults, such as `kill:*`; may be repeated. Without one all of them strike that can here;
         the others are told.
@@ -166,7 +171,7 @@ def drill(
     """
     from infra.drill.run import drill
 
-    return drill(minutes, seed, faults, home, as_json, s3)
+    return drill(minutes, seed, settle_s, faults, home, as_json, s3)
 
 
 @app.command

@@ -38,13 +38,15 @@ async def strike(
     kinds: Sequence[str],
     seed: int,
     seconds: float,
+    settle_s: float,
     home: Path,
     others: "Sequence[asyncio.Task[None]]",
 ) -> Campaign:
     """Strike for so many seconds, by a schedule from the seed, and write it down in the home.
 
     Raises what one of the others has raised that work beside it, and NotStarted where the service did not come back."""
-    planned = schedule(seed, seconds, {name: (FAULTS[name].lasts_s, FAULTS[name].weight) for name in kinds})
+    forms = {name: (FAULTS[name].lasts_s, FAULTS[name].weight) for name in kinds}
+    planned = schedule(seed, seconds, forms, settle_s)
     until, campaign = time.monotonic() + seconds, Campaign()
     with (home / "faults.jsonl").open("w") as file:
         for one in planned:

@@ -35,10 +35,12 @@ LONGEST_S = 1_800.0  # in all, after the last fault
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A campaign as it is asked for: which faults, for how long, from which seed, and whether files are kept afar."""
+    """A campaign as it is asked for: which faults, for how long, from which seed, how many seconds at most from one to
+    the next, and whether files are kept afar."""
 
     minutes: float
     seed: int
+    settle_s: float
     kinds: Sequence[str]
     afar: bool
 
@@ -77,7 +79,8 @@ async def drilled(home: Path, disk: Disk | None, wanted: Wanted) -> Verdict:
             watchers = await watched.watchers(service)
             loading = asyncio.create_task(load.run(CLIENTS))
             say(f"Seed {wanted.seed}: {wanted.minutes:g} minutes of {len(wanted.kinds)} kinds of faults, in {home}")
-            campaign = await strike(service, wanted.kinds, wanted.seed, wanted.minutes * 60, home, [loading, *watchers])
+            seconds, others = wanted.minutes * 60, [loading, *watchers]
+            campaign = await strike(service, wanted.kinds, wanted.seed, seconds, wanted.settle_s, home, others)
             load.stopping.set()
             with suppress(TimeoutError):  # what has no answer by then is told of
                 await asyncio.wait_for(loading, QUIET_S)

@@ -1,7 +1,7 @@
 """How long the program needs after a fault until everything that was open moves again.
 
-A task that waits for others cannot move before these are complete, whatever the program does: until then it moves with
-them. The figures are also told without that rule: then the pauses and the work of all that it waits for count, too."""
+Each task must move itself. One that waits for others cannot, whatever the program does, before these are complete; so
+their pauses and their work count, too. By a milder rule, told beside it, such a task moves with what it needs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,11 +25,11 @@ class Recovery:
 
 def told(lives: Mapping[str, Life], struck: Sequence[Struck]) -> Mapping[str, object]:
     """The figures of the verdict."""
-    found, alone = recoveries(_with_their_needs(lives), struck), recoveries(lives.values(), struck)
+    found, together = recoveries(lives.values(), struck), recoveries(_with_their_needs(lives), struck)
     worst = {one.fault: 0.0 for one in found}
     for one in found:
         worst[one.fault] = max(worst[one.fault], round(one.seconds, 2))
-    return {**figures(found), "worst_by_fault": dict(sorted(worst.items())), "each_task_alone": quantiles(alone)}
+    return {**figures(found), "worst_by_fault": dict(sorted(worst.items())), "with_its_needs": quantiles(together)}
 
 
 def _with_their_needs(lives: Mapping[str, Life]) -> Iterable[Life]:

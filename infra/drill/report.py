@@ -29,7 +29,7 @@ def page(told: Mapping[str, Any]) -> str:
             "",
             *_table("of the run", {name: value for name, value in figures.items() if name not in APART}),
             *_table("recovery, in seconds", {name: recovery[name] for name in ("p50", "p99", "max")}),
-            *_table("the same, if a task that waits for others must move itself", recovery["each_task_alone"]),
+            *_table("the same, if a task that waits for others moves with them", recovery["with_its_needs"]),
             *_table("what must not be", {name: len(found) for name, found in told["wrong"].items()}),
             *(f"- {name}: {one}" for name, found in told["wrong"].items() for one in found),
             *_table("tasks", figures["tasks_by_kind"]),

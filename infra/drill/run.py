@@ -22,11 +22,12 @@ from infra.drill.verdict import Verdict
 from infra.exits import DONE, FAILED, Failed, Misused, Refused
 
 DISK_BYTES = 16 * 1024**3  # of which the file takes what is used
+LONGEST_SETTLE_S = 60.0
 MOST = 10  # offenders of one sort that are told to people
 
 
 def drill(
-    minutes: float, seed: int, faults: Sequence[str], home: Path | None, as_json: bool, afar: bool = False
+    minutes: float, seed: int, settle_s: float, faults: Sequence[str], home: Path | None, as_json: bool, afar: bool
 ) -> int:
     """Drill, and tell the verdict; answers with the exit code. `faults` are patterns of their names; none: all.
 
@@ -35,6 +36,8 @@ def drill(
     kinds = _named(faults, FAULTS)
     if minutes <= 0:
         raise Refused(f"The minutes of a drill should be more than 0, and they are {minutes:g}.")
+    if not 0 < settle_s <= LONGEST_SETTLE_S:
+        raise Refused(f"--settle-s should be more than 0 and at most {LONGEST_SETTLE_S:g}, and it is {settle_s:g}.")
     if home is not None and home.exists() and any(home.iterdir()):
         raise Refused(f"The drill begins in a directory of its own, and {home} is not empty.")
     place = (home or Path(tempfile.mkdtemp(prefix="postcommit-drill-"))).resolve()
@@ -46,12 +49,12 @@ def drill(
             left = [name for name in kinds if name not in away]
             if not left:
                 raise Refused("There is no fault left to strike: a drill without one proves nothing.")
-            verdict = asyncio.run(drilled(place, disk, Wanted(minutes, seed, left, afar)))
+            verdict = asyncio.run(drilled(place, disk, Wanted(minutes, seed, settle_s, left, afar)))
             with suppress(OSError):  # the verdict is told all the same
                 _kept(place, disk, verdict)
         skipped = sorted(set(kinds) - set(left))
         shown = {
-            **{"good": verdict.good, "seed": seed, "minutes": minutes, "skipped": skipped},
+            **{"good": verdict.good, "seed": seed, "minutes": minutes, "settle_s": settle_s, "skipped": skipped},
             **{"command": " ".join(["postcommit", *sys.argv[1:]]), "begun": begun, "ended": _now()},
             **{"machine": machine(), "versions": versions(), **asdict(verdict)},
         }

@@ -4,7 +4,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-SETTLE_S = (1.0, 6.0)  # between the end of a fault and the begin of the next
+SETTLE_S = 6.0  # at most, between the end of a fault and the begin of the next
+SHORTEST = 1 / 6  # of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ Form = tuple[tuple[float, float], int]
 """Of a kind: how short and how long it lasts, in seconds, and how often it strikes in one round."""
 
 
-def schedule(seed: int, seconds: float, kinds: Mapping[str, Form]) -> list[Planned]:
-    """Faults for so many seconds, in rounds: in each, every kind strikes as often as its form says, in any order."""
+def schedule(seed: int, seconds: float, kinds: Mapping[str, Form], settle_s: float = SETTLE_S) -> list[Planned]:
+    """Faults for so many seconds, in rounds: in each, every kind strikes as often as its form says, in any order.
+    Between the end of one and the begin of the next lie from `settle_s` * SHORTEST to `settle_s` seconds."""
     every = [name for name, (_, times) in sorted(kinds.items()) for _ in range(times)]
     chance, found, left = random.Random(seed), list[Planned](), list[str]()
     at = 0.0
@@ -30,7 +32,8 @@ def schedule(seed: int, seconds: float, kinds: Mapping[str, Form]) -> list[Plann
         if not left:
             left = chance.sample(every, len(every))
         kind = left.pop()
-        planned = Planned(len(found) + 1, kind, chance.uniform(*SETTLE_S), chance.uniform(*kinds[kind][0]))
+        settle = chance.uniform(settle_s * SHORTEST, settle_s)
+        planned = Planned(len(found) + 1, kind, settle, chance.uniform(*kinds[kind][0]))
         found.append(planned)
         at += planned.after_s + planned.lasts_s
     return found

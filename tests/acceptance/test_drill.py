@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.exits import DONE, FAILED, REFUSED, USAGE
 from tests.acceptance.running import ROOT
 from tests.waiting import until
@@ -31,6 +33,14 @@ def test_a_short_drill_finds_nothing_wrong(tmp_path: Path) -> None:
 def test_a_fault_that_nobody_knows_is_refused() -> None:
     done = drill("--faults", "earthquake")
     assert (done.returncode, "kill:worker" in done.stderr) == (USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "option", [("--minutes", "0"), ("--settle-s", "0"), ("--settle-s", "61"), ("--settle-s", "nan")]
+)
+def test_a_time_that_makes_no_sense_is_refused(option: tuple[str, str]) -> None:
+    done = drill(*option)
+    assert (done.returncode, "should be more than 0" in done.stderr) == (REFUSED, True)
 
 
 async def test_a_drill_that_is_told_to_end_leaves_nobody_behind(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_verdict_is_a_page_that_names_what_is_wrong() -> None:
         **{"duplicates_by_fault": {}, "answers_by_status": {202: 7}, "answered": {"ok": 7}},
         "recovery_s": {
             **{"p50": 0.1, "p99": 2.0, "max": 2.0, "slowest": ["2.0 s after kill:api: probe x"]},
-            **{"worst_by_fault": {"kill:api": 2.0}, "each_task_alone": {"p50": 0.1, "p99": 3.0, "max": 3.0}},
+            **{"worst_by_fault": {"kill:api": 2.0}, "with_its_needs": {"p50": 0.1, "p99": 1.0, "max": 1.0}},
         },
         "peaks": {"memory_mib": {"api": 120, "relay": 100}},
     }

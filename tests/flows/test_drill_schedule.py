@@ -13,6 +13,13 @@ def test_the_same_seed_makes_the_same_faults() -> None:
     assert schedule(7, 3_600, KINDS) != schedule(8, 3_600, KINDS)
 
 
+def test_between_two_faults_lies_what_was_asked_for() -> None:
+    for settle_s in (6.0, 15.0):
+        between = [one.after_s for one in schedule(7, 7_200, KINDS, settle_s)]
+        assert settle_s / 6 <= min(between) < settle_s / 5
+        assert settle_s * 0.9 < max(between) <= settle_s
+
+
 def test_every_kind_strikes_as_often_as_its_weight_says_before_one_strikes_again() -> None:
     planned = schedule(7, 7_200, KINDS)
     counts = Counter(one.kind for one in planned)

@@ -39,7 +39,7 @@ def _disk(service: Service) -> Disk:
 
 
 ON_A_DISK: dict[str, Fault] = {
-    "power-cut:all": Fault(power_cut, touches=BOTH, weight=2),
+    "power-cut:all": Fault(power_cut, touches=BOTH, weight=3),
     "disk-full:all": Fault(disk_full, (2.0, 10.0), BOTH),
 }
 """Where the home lies on a disk of its own."""

@@ -129,7 +129,7 @@ def _a_consumer(chance: Random) -> Asked:
 
 
 OF_NATS: dict[str, Fault] = {
-    "wiped:nats": Fault(wiped, weight=2),
+    "wiped:nats": Fault(wiped, weight=3),
     "old-copy:nats": Fault(old_copy, (2.0, 8.0)),
     "repeated-and-forged:nats": Fault(repeated_and_forged),
     "stream-deleted:nats": _asking(lambda _: (f"STREAM.DELETE.{STREAM}", None)),

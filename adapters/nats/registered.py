@@ -5,6 +5,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
+from adapters.nats import consumers
 from adapters.nats.api import NO_CONSUMER, NO_STREAM, ApiError, call
 from adapters.nats.names import STREAM, consumer
 
@@ -13,10 +14,12 @@ ACK_WAIT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """As it stands on the server; `reached` is the position up to which everything was acknowledged."""
+    """As it stands on the server; `reached` is the position up to which everything was acknowledged, `delivered` the
+    last one that was handed out."""
 
     filter: str
     reached: int
+    delivered: int
 
 
 async def find(client: Client, name: str) -> Durable | None:
@@ -30,7 +33,8 @@ async def find(client: Client, name: str) -> Durable | None:
     config = info["config"]
     filter = config.get("filter_subject", "")
     ours = all(config.get(key) == value for key, value in _config(name, filter).items())
-    return Durable(filter if ours and "deliver_subject" not in config else "", int(info["ack_floor"]["stream_seq"]))
+    filter = filter if ours and "deliver_subject" not in config else ""
+    return Durable(filter, int(info["ack_floor"]["stream_seq"]), int(info["delivered"]["stream_seq"]))
 
 
 async def make(client: Client, name: str, filter: str, start: int) -> None:
@@ -42,11 +46,7 @@ async def make(client: Client, name: str, filter: str, start: int) -> None:
 
 async def drop(client: Client, name: str) -> None:
     """Delete the durable; nothing happens where there is none."""
-    try:
-        await call(client, f"CONSUMER.DELETE.{STREAM}.{consumer(name)}")
-    except ApiError as error:
-        if error.code not in (NO_CONSUMER, NO_STREAM):
-            raise
+    await consumers.drop(client, consumer(name))
 
 
 def _config(name: str, filter: str) -> dict[str, Any]:

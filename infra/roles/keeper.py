@@ -1,7 +1,8 @@
 """A part of the relay: keeps a durable for each registered consumer, and tells in Postgres how far it has come.
 
 A stream that is made anew has no durables: each is made again behind the position that its consumer had reached. What
-it had acknowledged after it was last looked at comes again; nothing is left out."""
+it had acknowledged after it was last looked at comes again; nothing is left out. The same is done with a durable that
+went back (adapters.nats.consumers tells why one may)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,7 +40,7 @@ class Keeper:
             await self._drop(client, one.name, one.removed_at)
             return
         found = await registered.find(client, one.name)
-        if found is None or found.filter != one.filter:
+        if found is None or found.filter != one.filter or found.delivered < min(one.position, head):
             await self._make(client, one, first, head)
         elif (position := min(found.reached, mirrored)) > one.position:
             await consumers.reached(self.database, one.name, one.created_at, position)

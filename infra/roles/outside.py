@@ -1,7 +1,7 @@
 """What the relay has around it: Postgres and NATS, as far as it needs them. A simulation hands it others."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -62,7 +62,8 @@ class Nats(Rope, Protocol):
         """The position up to which the queue's consumer has delivered; None where there is no such consumer."""
 
     async def ensure(self, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
-        """Make the queue's durable where there is none, from `start` on; answers whether it was made."""
+        """Make the queue's durable where there is none, or one that went back, from `start` on; answers whether it was
+        made."""
 
     async def keep(self, first: int, mirrored: int, head: int) -> None:
         """Do the same for registered consumers; see infra.roles.keeper."""
@@ -91,6 +92,7 @@ class TheNats:
     settings: Settings
     link: Link
     keeper: Keeper
+    _furthest: dict[str, int] = field(default_factory=dict)  # that each queue's durable was seen at
 
     @property
     def up(self) -> bool:
@@ -105,10 +107,15 @@ class TheNats:
         return LogStream(self.link.client, limits)
 
     async def delivered(self, queue: str) -> int | None:
-        return await consumers.delivered(self.link.client, queue)
+        position = await consumers.delivered(self.link.client, queue)
+        self._furthest[queue] = max(self._furthest.get(queue, 0), position or 0)
+        return position
 
     async def ensure(self, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
-        return await consumers.ensure(self.link.client, queue, start)
+        made = await consumers.ensure(self.link.client, queue, start, self._furthest.get(queue, 0))
+        if made:
+            self._furthest.pop(queue, None)
+        return made
 
     async def keep(self, first: int, mirrored: int, head: int) -> None:
         await self.keeper.keep(self.link.client, first, mirrored, head)

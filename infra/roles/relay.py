@@ -90,7 +90,7 @@ class Relay:
     written: asyncio.Event = field(default_factory=asyncio.Event)  # the log's doorbell
     numbered: asyncio.Event = field(default_factory=asyncio.Event)
     stepped_ns: int = 0  # when the mirror's step began, in Unix time
-    mirrored_at: float = 0.0  # when the mirror last had nothing more to tell
+    mirrored_at: float = 0.0  # when the stream last took what the mirror told it, or that was nothing
 
     async def run(self) -> None:
         """Lead, or stand by, until cancelled."""

@@ -193,7 +193,7 @@ async def test_a_server_of_ones_own_lets_a_consumer_in_by_the_lines_that_are_pri
         subscriber = await connected(port, "subscriber", "_INBOX")
         with pytest.raises(AWAY):
             await subscriber.request("$JS.API.CONSUMER.DELETE.LOG.consumer-own", b"", timeout=0.3)
-        assert await registered.find(relay, "own") == registered.Durable(ORDERS, 1)
+        assert await registered.find(relay, "own") == registered.Durable(ORDERS, 1, 1)
         for one in (client, subscriber, relay):
             await one.close()
     finally:

@@ -59,6 +59,24 @@ async def test_everything_is_done_within_60_s_though_the_disk_vanished_under_the
         assert await service.sql(EPOCH) == epoch, "what was told before is still true"
 
 
+async def test_an_old_copy_of_its_disk_does_not_ring_again_for_what_was_done_since(service: Running) -> None:
+    store, copy = service.home / "nats/store", service.home / "nats/copy"
+    async with service.client() as client:
+        await ended(client, await probes(client, [{}] * 40))
+        await service.sound()
+        async with service.without_nats():
+            shutil.copytree(store, copy)
+        await ended(client, await probes(client, [{}] * 100))
+        await service.sound()
+        facts = await service.sql(FACTS)
+        async with service.without_nats():
+            shutil.rmtree(store)
+            copy.rename(store)
+        await _all_done(service, client, await probes(client, [{}] * 20))
+    async with service.nats() as nats:
+        await until_told(lambda: _begins_behind(nats, facts))
+
+
 async def test_work_goes_on_while_nats_is_away(service: Running) -> None:
     await _hold_out(service, 20)
 
@@ -256,6 +274,11 @@ async def _holds(nats: Any, messages: int) -> bool:
         return bool((await nats.jetstream().stream_info("LOG")).state.messages == messages)
     except NotFoundError:  # just now it is being made anew
         return False
+
+
+async def _begins_behind(nats: Any, position: int) -> bool:
+    told = (await nats.jetstream().consumer_info("LOG", durable("default"))).config
+    return bool((told.opt_start_seq or 0) > position)
 
 
 async def _delivered(nats: Any, consumer: str, count: int) -> bool:

@@ -268,7 +268,22 @@ async def test_a_consumer_that_nats_refuses_keeps_no_other_from_its_durable(
     await Keeper(database).keep(world.relay, 1, 0, 0)
     await database.close()
     assert await registered.find(world.relay, "a/b") is None  # no name for NATS
-    assert await registered.find(world.relay, "later") == registered.Durable(ORDERS, 0)
+    assert await registered.find(world.relay, "later") == registered.Durable(ORDERS, 0, 0)
+
+
+async def test_a_durable_that_went_back_is_made_anew_behind_the_position_that_was_reached(
+    world: World, dsn: Callable[[str], str]
+) -> None:
+    database = Database(dsn("postcommit"), 1)
+    async with database.driver() as connection:
+        put = "INSERT INTO postcommit.consumers (name, filter, position, created_at) VALUES ($1, $2, $3, now())"
+        await connection.executemany(put, [("other", "events.v1.account.>", 2 * FACTS - 2), ("billing", ORDERS, 0)])
+    for _ in range(2):
+        await Keeper(database).keep(world.relay, 1, 0, 2 * FACTS)
+    await database.close()
+    names = ("other", "billing")
+    told = [await call(world.relay, f"CONSUMER.INFO.LOG.{consumer(name)}") for name in names]
+    assert [one["num_pending"] for one in told] == [1, FACTS]
 
 
 async def test_a_consumer_is_let_in_after_a_restart_of_the_server_and_no_longer_when_it_was_removed(

@@ -40,6 +40,7 @@ class Durable:
     """One queue's consumer: what it has delivered, and until when that may be acknowledged."""
 
     delivered: int
+    start: int
     pending: dict[int, float] = field(default_factory=dict)
 
     def next(self, stream: "Stream", queue: str, most: int, now: float) -> list[int]:
@@ -86,8 +87,12 @@ class Stream:
         """The server lost its tail: what was not synced."""
         self.messages = {at: message for at, message in self.messages.items() if at <= last}
         self.last = last
+        self.restart()
+
+    def restart(self) -> None:
+        """A durable that stood beyond the stream's end begins at that end."""
         for durable in self.durables.values():
-            durable.delivered = min(durable.delivered, last)
+            durable.delivered = min(durable.delivered, self.last)
 
 
 @dataclass
@@ -215,14 +220,16 @@ class Bus:
     def ensure(self, queue: str, start: int) -> bool:
         if self.stream is None:
             raise ApiError("CONSUMER.DURABLE.CREATE", NO_STREAM, "stream not found")
-        made = queue not in self.stream.durables
+        made = not self.has(queue)
         if made:
             self.scene.note("durable made", start=start)
-            self.stream.durables[queue] = Durable(start - 1)
+            self.stream.durables[queue] = Durable(start - 1, start)
         return made
 
     def has(self, queue: str) -> bool:
-        return self.stream is not None and queue in self.stream.durables
+        """Whether there is one that did not go back behind its beginning."""
+        found = self.stream.durables.get(queue) if self.stream is not None else None
+        return found is not None and found.delivered >= found.start - 1
 
     def delivered(self, queue: str) -> int | None:
         return self.stream.durables[queue].delivered if self.stream and queue in self.stream.durables else None

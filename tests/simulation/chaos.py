@@ -46,6 +46,8 @@ def restart_postgres(world: "World") -> None:
 
 def stop_nats(world: "World") -> None:
     world.bus.up = False
+    if (stream := world.bus.stream) is not None:
+        stream.restart()
     world.loop.later(world.scene.random.random() * 6, setattr, world.bus, "up", True)
 
 

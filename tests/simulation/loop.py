@@ -12,7 +12,6 @@ from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 TICK_S = 1e-6  # nothing that waits wakes up in the same moment
 MOST_AT_ONCE = 50_000  # callbacks without any time passing: somebody spins
@@ -191,22 +190,22 @@ class Loop(asyncio.AbstractEventLoop):
         return None
 
     def close(self) -> None:
-        """Throw away what is left, without a word."""
+        """Throw away what is left, without a word; and what its `finally` blocks still begin."""
         self._timers.clear()
+        asyncio._set_running_loop(self)
         for task, _ in self._tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             if not task.done():
                 _discard(task.get_coro())
+        asyncio._set_running_loop(None)
         self._tasks.clear()
 
 
 def _discard(coroutine: Any) -> None:
     """Close it. What waits in a `finally` is closed again, until nothing is left of it."""
-    with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # a `finally` that gathers others has no loop any more to await them in
-        for _ in range(10):
-            try:
-                coroutine.close()
-                return
-            except RuntimeError:  # it went on in spite of being closed
-                continue
+    for _ in range(10):
+        try:
+            coroutine.close()
+            return
+        except RuntimeError:  # it went on in spite of being closed
+            continue

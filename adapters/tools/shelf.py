@@ -155,9 +155,10 @@ class Shelf:
 
 
 def _clear(scratch: Path) -> None:
+    """Others may be doing the same: a folder, or its lock, can be gone at any moment."""
     for folder in scratch.iterdir():
-        if folder.suffix != NEW and (folder / LOCK).exists():
-            with _held(folder / LOCK) as free:
+        if folder.suffix != NEW:
+            with suppress(FileNotFoundError, NotADirectoryError), _held(folder / LOCK) as free:
                 if free:
                     shutil.rmtree(folder, ignore_errors=True)
 

@@ -131,3 +131,8 @@ def lives_of(lines: Iterable[Line]) -> dict[str, Life]:
 def written(id: str) -> datetime:
     """When a fact was written: its id says so (UUIDv7, RFC 9562 5.7) also where a worker's clock is moved."""
     return datetime.fromtimestamp((UUID(id).int >> 80) / 1_000, UTC)
+
+
+def allowed(status: int) -> bool:
+    """Whether the API may answer so under faults."""
+    return status < 500 or status in (503, 507)

@@ -12,6 +12,8 @@ import httpx
 
 from infra.clock import new_id
 from infra.drill import stories
+from infra.drill.campaign import say
+from infra.drill.evidence import allowed
 from infra.drill.intents import Answered, Heard, Intent, Intents
 from infra.drill.service import Service
 from infra.drill.stories import THINGS
@@ -120,8 +122,15 @@ class Load:
             answer = await client.request(method, path, headers=head, content=content, timeout=PATIENCE_S)
         except httpx.HTTPError:
             return None
-        self.statuses[answer.status_code] += 1
+        self._count(answer)
         return answer
+
+    def _count(self, answer: httpx.Response) -> None:
+        """What must not be is told at once: the service's own log may go with a disk."""
+        self.statuses[answer.status_code] += 1
+        if not allowed(answer.status_code):
+            asked = answer.request
+            say(f"  {datetime.now(UTC):%H:%M:%S} {asked.method} {asked.url.path}: {answer.status_code} {answer.text}")
 
     async def _rebuild(self, client: httpx.AsyncClient) -> None:
         """One at a time: another one that is asked for meanwhile would overtake it."""
@@ -189,7 +198,7 @@ class Load:
         except httpx.HTTPError:
             return Heard(intent.number, Answered.UNKNOWN)
         status = answer.status_code
-        self.statuses[status] += 1
+        self._count(answer)
         if status >= 500 or status in UNSURE:
             return Heard(intent.number, Answered.UNKNOWN, status)
         if status >= 400:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from infra.drill import effects, recovery
-from infra.drill.evidence import Evidence, Life, lives_of
+from infra.drill.evidence import Evidence, Life, allowed, lives_of
 from infra.drill.intents import Answered
 from infra.drill.stories import MADE, Expected, expected, of_probe, order_of
 
@@ -59,7 +59,7 @@ def judge(evidence: Evidence) -> Verdict:
         "unknown_taken_twice": list(_twice(lives)),
         "duplicate_unexplained": unexplained,
         "status_not_allowed": [
-            f"{status}: {count} times" for status, count in sorted(evidence.statuses.items()) if not _allowed(status)
+            f"{status}: {count} times" for status, count in sorted(evidence.statuses.items()) if not allowed(status)
         ],
         "refused_wrongly": [
             f"intent {one.number}: {one.story} {evidence.heard[one.number].status}"
@@ -198,10 +198,6 @@ def _right(one: Expected, result: Any) -> bool:
         return one.result(result)
     except (KeyError, TypeError):  # it has not what it should have
         return False
-
-
-def _allowed(status: int) -> bool:
-    return status < 500 or status in (503, 507)
 
 
 def _told_otherwise(evidence: Evidence) -> Iterable[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from adapters.files.local import LocalFiles
 from adapters.files.local_uploads import LocalUploads
@@ -50,3 +51,20 @@ async def test_a_source_is_fetched_once_for_all_that_ask_at_once(tmp_path: Path)
     assert await asyncio.gather(*(used() for _ in range(5))) == [DATA] * 5
     assert await used() == DATA
     assert files.fetched == [FILM.sha256]
+
+
+async def test_many_that_begin_at_once_clear_away_together_what_others_have_left(tmp_path: Path) -> None:
+    """As workers do after a power cut: each looks at folders that another is just removing."""
+    scratch = tmp_path / "scratch"
+    for number in range(300):
+        (scratch / f"dead-{number}").mkdir(parents=True)
+        (scratch / f"dead-{number}/lock").touch()
+    (scratch / "sources").mkdir()
+    (scratch / "nothing of ours").touch()
+
+    async def begun() -> None:
+        async with Shelf(Far(tmp_path / "store", []), touch, remembered, scratch).bench(uuid4()) as bench:
+            assert bench.made.is_dir()
+
+    await asyncio.gather(*(begun() for _ in range(4)))
+    assert not list(scratch.glob("dead-*")) and (scratch / "sources").is_dir()

@@ -37,6 +37,10 @@ class Bench:
     made: Path
 
 
+class Gone(Exception):
+    """The store has no such file: no other try will find it."""
+
+
 class Shelf:
     """`touch` tells that files are about to get their names, `remembered` the result of an operation on a source."""
 
@@ -66,7 +70,7 @@ class Shelf:
     @asynccontextmanager
     async def source(self, file: File, lasts: bool = True) -> AsyncIterator[Callable[[], int]]:
         """Opens the file to be read, as often as it is called; one that `lasts` stays near for others. Raises
-        FileNotFoundError and Full."""
+        Gone and Full."""
         opened: list[int] = []
         whole = await self._sourced(file, lasts)
 
@@ -89,7 +93,13 @@ class Shelf:
         return files
 
     async def fetch(self, file: File, path: Path) -> None:
-        await self._files.fetch(file.sha256, str(path))
+        """Put the file at the path, where nothing is. Raises Gone and Full."""
+        try:
+            await self._files.fetch(file.sha256, str(path))
+        except FileNotFoundError as error:
+            if await self._files.size(file.sha256) is None:
+                raise Gone(f"The file {file.sha256} is not in the store any more.") from error
+            raise  # it is there, and something of ours is not
 
     async def made(self, source: str, operation: str) -> Mapping[str, Any] | None:
         """The result of the same operation on the same bytes, if all of its files are still there; they stay."""
@@ -122,7 +132,7 @@ class Shelf:
         await asyncio.to_thread(self._forget_sources)
         beside = folder / f"{file.sha256}.{uuid4()}"
         try:
-            await self._files.fetch(file.sha256, str(beside))
+            await self.fetch(file, beside)
             if lasts:
                 used.touch()
                 beside.replace(path)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from adapters.tools.ffmpeg import NoFilm
 from adapters.tools.sandbox import Broken, Hindered, TooMuch
+from adapters.tools.shelf import Gone
 from domain.file import Full
 from domain.outcome import Error, Outcome, Refused, Stumbled
 
@@ -22,8 +23,8 @@ async def told(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
         return Stumbled(error=Error(type="broken", detail=str(error)))
     except Full:
         return Stumbled(error=Error(type="no_room", detail="There is no room left where the work is done."))
-    except FileNotFoundError as error:
-        return refused("no_file", f"The file is not in the store any more: {error}")
+    except Gone as error:
+        return refused("no_file", str(error))
 
 
 def refused(type: str, detail: str) -> Refused:

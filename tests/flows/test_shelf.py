@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from adapters.files.local import LocalFiles
 from adapters.files.local_uploads import LocalUploads
 from adapters.tools.shelf import Shelf
+from adapters.workers.children import told
 from domain.file import File
+from domain.outcome import Done, Outcome, Refused
 
 DATA = b"a film" * 1_000
 FILM = File(sha256=sha256(DATA).hexdigest(), size_bytes=len(DATA))
@@ -68,3 +72,18 @@ async def test_many_that_begin_at_once_clear_away_together_what_others_have_left
 
     await asyncio.gather(*(begun() for _ in range(4)))
     assert not list(scratch.glob("dead-*")) and (scratch / "sources").is_dir()
+
+
+async def test_only_a_file_that_is_not_in_the_store_is_refused_for_good(tmp_path: Path) -> None:
+    LocalUploads(tmp_path / "store")
+    files = Far(tmp_path / "store", [])
+    shelf = Shelf(files, touch, remembered, tmp_path / "scratch")
+
+    async def fetched() -> Outcome:
+        await shelf.fetch(FILM, tmp_path / "no folder/film")
+        return Done(result=None)
+
+    assert isinstance(outcome := await told(fetched), Refused) and outcome.error.type == "no_file"
+    await files.add([(FILM, DATA)])
+    with pytest.raises(FileNotFoundError):  # of our own making, so that the attempt stumbles
+        await told(fetched)

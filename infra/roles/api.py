@@ -50,6 +50,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.SerializationError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,  # its disk fails
     DBAPIError,  # as SQLAlchemy tells of the same
 )
 PROBLEMS: dict[type[Exception], str] = {

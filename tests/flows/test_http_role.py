@@ -21,7 +21,7 @@ from adapters.postgres.ledger import head
 from adapters.postgres.log import PostgresLog
 from infra.embedded.home import free_port
 from infra.embedded.servers import Servers
-from infra.roles.api import checks
+from infra.roles.api import PROBLEMS, checks
 from tests import making
 from tests.flows.test_http_tasks import PROBE, assert_problem, requested
 from tests.waiting import until_told
@@ -182,3 +182,11 @@ async def test_what_cannot_start_says_why(embedded: Servers, dsn: Callable[[str]
         wanted = "The database has no postcommit schema: run `postcommit migrate` first.\n"
     _, told = await process.communicate()
     assert (process.returncode, told.decode()) == (78, wanted)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncpg.PostgresIOError, asyncpg.UndefinedFileError, asyncpg.DiskFullError, asyncpg.QueryCanceledError],
+)
+def test_what_the_server_of_postgres_suffers_from_is_no_fault_of_the_request(error: type[Exception]) -> None:
+    assert next(PROBLEMS[kind] for kind in error.__mro__ if kind in PROBLEMS) == "unavailable"

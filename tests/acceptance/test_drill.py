@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from infra.exits import DONE, FAILED, REFUSED, USAGE
 from tests.acceptance.running import ROOT
 from tests.waiting import until
+
+SCHEMA = json.loads((ROOT / "docs/schemas/command-line.json").read_text())
 
 
 def drill(*options: str) -> "subprocess.CompletedProcess[str]":
@@ -23,6 +26,8 @@ def test_a_short_drill_finds_nothing_wrong(tmp_path: Path) -> None:
     done = drill("--minutes", "0.3", "--seed", "3", *faults, "--home", str(tmp_path / "home"), "--json")
     told = json.loads(done.stdout)
     assert (done.returncode, told["good"]) == (DONE, True), told["wrong"]
+    schema = SCHEMA | {"$ref": "#/$defs/drill"}
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(told)] == []
     assert told["figures"]["faults"] >= 3
     assert told["figures"]["tasks_by_kind"].keys() >= {"probe", "email_welcome", "warehouse_notify"}
     assert told["figures"]["tasks"] >= 100

@@ -1,6 +1,5 @@
 """Where does a queue's durable stand, on a real server that is stopped and started again?"""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from adapters.nats import consumers
-from adapters.nats.api import call
+from adapters.nats.api import NoAnswer, call
 from adapters.nats.names import durable
 from adapters.nats.stream import Limits, LogStream
 from infra.embedded.servers import Servers, start_servers
@@ -63,7 +63,7 @@ async def test_a_server_that_restarts_while_the_stream_is_filled_does_not_ring_f
 ) -> None:
     await consumers.ensure(relay, QUEUE, start)
     own.nats.restart()
-    await until_told(lambda: answers(relay))
+    await until_told(lambda: call(relay, "STREAM.INFO.LOG", timeout=0.5), away=(NatsError, NoAnswer))
     assert await consumers.delivered(relay, QUEUE) == FILLED, "so the server does, and it is the reason for this test"
     assert await consumers.ensure(relay, QUEUE, start)
     await fill(relay, START - FILLED)
@@ -83,11 +83,3 @@ async def test_a_durable_of_an_old_copy_is_made_anew(relay: Client) -> None:
 
 async def _first() -> int:
     return 1
-
-
-async def answers(client: Client) -> bool:
-    try:
-        return bool(await call(client, "STREAM.INFO.LOG", timeout=0.5))
-    except Exception:
-        await asyncio.sleep(0)
-        return False

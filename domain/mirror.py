@@ -98,6 +98,9 @@ class Ledger(Protocol):
     async def reached(self, position: int) -> None:
         """Everything up to the position was acknowledged by the bus."""
 
+    async def furthest(self) -> int:
+        """The position that was reached last, be it by a relay before this one; 0 where that is not known."""
+
 
 @dataclass(slots=True)
 class Mirror:
@@ -107,7 +110,7 @@ class Mirror:
     ledger: Ledger
     failures: tuple[type[Exception], ...]
     say: Callable[..., None]  # ("mirror.refilled", first=…)
-    made: Callable[[], Awaitable[None]]  # the stream is new: its consumers are gone
+    anew: Callable[[], Awaitable[None]]  # the stream is new, or went back: its consumers are gone, or went back too
     told: Callable[[Sequence[Line]], None] = lambda lines: None  # what the stream has acknowledged
     last: int | None = None  # acknowledged by the stream; None: ask it
     _failed: int = field(default=0)
@@ -163,6 +166,9 @@ class Mirror:
             return await self._remake(state.epoch, lost)
         if self._failed >= PATIENCE:
             return await self._remake(state.epoch, "the stream answers, but stores nothing")
+        if state.last < (furthest := await self.ledger.furthest()):  # an old copy was put back, or it lost its end
+            self.say("mirror.went_back", last=state.last, furthest=furthest)
+            await self.anew()
         return state.last
 
     async def _foreign(self, state: State) -> bool:
@@ -206,7 +212,7 @@ class Mirror:
         self._failed = 0
         self._joints.clear()
         self.say("mirror.made", reason=reason, first=first, epoch=epoch)
-        await self.made()
+        await self.anew()
         return first - 1
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import func, text
+from sqlalchemy import func, select, text
 
 from adapters.postgres import codec
 from adapters.postgres.database import Database
@@ -55,6 +55,13 @@ class MirroredLedger:
     async def reached(self, position: int) -> None:
         """Remembered here, and written by `tell`: the stream itself knows better where it stands."""
         self._reached = position
+
+    async def furthest(self) -> int:
+        """The position reached last; before any was, the one that another relay has told."""
+        if self._reached is not None:
+            return self._reached
+        async with self._database.core() as connection:
+            return int(await connection.scalar(select(cursors.c.position).where(cursors.c.name == "mirror")) or 0)
 
     @property
     def mirrored(self) -> int:

@@ -18,6 +18,8 @@ from domain.holding import Tasks
 from infra.roles.keeper import Keeper
 from infra.settings import Settings
 
+EVERYTHING = 2**62  # a position behind every other
+
 
 class Rows(Tasks, Protocol):
     async def oldest_queued(self) -> int | None:
@@ -61,9 +63,9 @@ class Nats(Rope, Protocol):
     async def delivered(self, queue: str) -> int | None:
         """The position up to which the queue's consumer has delivered; None where there is no such consumer."""
 
-    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
-        """Make the queue's durable where there is none, or one that went back, from `start` on; answers whether it was
-        made."""
+    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]], anew: bool = False) -> bool:
+        """Make the queue's durable where there is none, or one that went back, or in any case, from `start` on; answers
+        whether it was made."""
 
     async def keep(self, first: int, mirrored: int, head: int) -> None:
         """Do the same for registered consumers; see infra.roles.keeper."""
@@ -111,8 +113,9 @@ class TheNats:
         self._furthest[queue] = max(self._furthest.get(queue, 0), position or 0)
         return position
 
-    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
-        made = await consumers.ensure(self.link.client, queue, start, self._furthest.get(queue, 0))
+    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]], anew: bool = False) -> bool:
+        furthest = EVERYTHING if anew else self._furthest.get(queue, 0)
+        made = await consumers.ensure(self.link.client, queue, start, furthest)
         if made:
             self._furthest.pop(queue, None)
         return made

@@ -32,7 +32,7 @@ from infra.clock import Clock
 from infra.loops import together
 from infra.roles.bells import Heard
 from infra.roles.lifeline import Lifeline
-from infra.roles.outside import Ledger, Nats, Postgres, the_nats, the_postgres
+from infra.roles.outside import EVERYTHING, Ledger, Nats, Postgres, the_nats, the_postgres
 from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.roles.sweep import Sweep
 from infra.settings import Settings
@@ -46,7 +46,6 @@ BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
 NUMBER_S, MIRROR_S = 0.01, 0.04  # between two statements, or two batches: each has a price of its own, above all a sync
 VERIFY_S = 2.0
 TELL_S = 0.25
-EVERYTHING = 2**62  # a position behind every other
 NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
 
 
@@ -178,7 +177,8 @@ class Relay:
             await self.clock.sleep(max(until - self.clock.monotonic(), 0.0))
 
     def _mirror_of(self, ledger: Ledger) -> Mirror:
-        return Mirror(self.nats.stream(), ledger, NATS_ERRORS, _say, lambda: self._ensure(ledger), self._mirrored)
+        anew = partial(self._ensure, ledger, anew=True)
+        return Mirror(self.nats.stream(), ledger, NATS_ERRORS, _say, anew, self._mirrored)
 
     def _mirrored(self, lines: Sequence[Line]) -> None:
         metrics.mirrored(lines, self.clock.now())
@@ -207,7 +207,7 @@ class Relay:
                     logger.info("relay.provision_failed", error=str(error))
             await self.clock.sleep(VERIFY_S)
 
-    async def _ensure(self, ledger: Ledger) -> None:
+    async def _ensure(self, ledger: Ledger, anew: bool = False) -> None:
         """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
         mirrored = ledger.mirrored  # before the stream is asked: what it takes meanwhile is not yet compared
         stream = self.nats.stream()
@@ -222,7 +222,7 @@ class Relay:
             return max(state.first, await ledger.head() + 1 if oldest is None else oldest)
 
         for queue in self.queues:
-            if await self.nats.ensure(queue, start):
+            if await self.nats.ensure(queue, start, anew):
                 logger.info("relay.durable_made", queue=queue)
         await self.nats.keep(state.first, mirrored, await ledger.head())
 

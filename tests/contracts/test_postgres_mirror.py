@@ -32,6 +32,17 @@ async def test_a_position_that_is_told_anew_stands_against_that_of_a_leader_who_
     assert await cursor(database) == 7
 
 
+async def test_a_relay_that_begins_knows_how_far_another_came_and_then_how_far_it_came_itself(
+    database: Database,
+) -> None:
+    old, new = ledger(database), ledger(database)
+    await old.reached(9)
+    await old.tell()
+    assert await new.furthest() == 9
+    await new.reached(8)
+    assert await new.furthest() == 8
+
+
 def ledger(database: Database) -> MirroredLedger:
     async def leads() -> bool:
         return True

@@ -180,6 +180,9 @@ class SimulatedLedger:
     async def reached(self, position: int) -> None:
         self.cursor = position
 
+    async def furthest(self) -> int:
+        return self.cursor
+
 
 @dataclass
 class World:
@@ -342,13 +345,17 @@ async def mended(world: World) -> Stream:
     return world.bus.stream
 
 
-async def test_a_lost_tail_is_filled_again_even_when_nothing_is_written() -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_stream_that_went_back_is_filled_again_and_its_consumers_made_anew(restarted: bool) -> None:
+    """Though nothing is written, and whoever finds it so may have begun after that."""
     world = await filled()
     assert world.bus.stream
     for position in (11, 12):
         del world.bus.stream.ids[position]
     world.bus.stream.last = 10
-    assert (await mended(world)).epoch == "epoch-0" and world.durables == 1
+    if restarted:
+        world.restart()
+    assert (await mended(world)).epoch == "epoch-0" and world.durables == 2
 
 
 @pytest.mark.parametrize("position", [1, 2, 7, 11, 12])

@@ -226,6 +226,10 @@ class Bus:
             self.stream.durables[queue] = Durable(start - 1, start)
         return made
 
+    def drop(self, queue: str) -> None:
+        if self.stream is not None:
+            self.stream.durables.pop(queue, None)
+
     def has(self, queue: str) -> bool:
         """Whether there is one that did not go back behind its beginning."""
         found = self.stream.durables.get(queue) if self.stream is not None else None

@@ -41,6 +41,9 @@ class SimulatedLedger:
     async def reached(self, position: int) -> None:
         self.mirrored = position
 
+    async def furthest(self) -> int:
+        return self.mirrored or await self.postgres.read(lambda: self.postgres.cursors.get("mirror", 0))
+
     async def tell(self, anew: bool = False) -> None:
         position = self.mirrored
         if position == self._told and not anew:

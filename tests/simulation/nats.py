@@ -58,8 +58,10 @@ class Link:
     async def delivered(self, queue: str) -> int | None:
         return await self.bus.ask(partial(self.bus.delivered, queue))
 
-    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]]) -> bool:
+    async def ensure(self, queue: str, start: Callable[[], Awaitable[int]], anew: bool = False) -> bool:
         """As adapters.nats.consumers."""
+        if anew:
+            await self.bus.ask(partial(self.bus.drop, queue))
         if await self.bus.ask(partial(self.bus.has, queue)):
             return False
         return await self.bus.ask(partial(self.bus.ensure, queue, max(await start(), 1)))

@@ -1,15 +1,16 @@
 """A process dies at the crash point that an order names, once. The order is a file.
 
-<order>            there as long as the point is watched; who comes by is counted
+<order>            there as long as the point is watched; who comes by is counted, but for work that had ended before
 <order>.reached    a byte for each that came by
-<order>.struck     the ids of the work at which one died: it is there only once"""
+<order>.struck     the ids of the work at which one died, and when: it is there only once"""
 
 import inspect
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,14 @@ from typing import Any
 
 from infra.drill.matrix.passing import Passing
 from infra.drill.matrix.point import Point
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A role died here."""
+
+    ids: list[str]  # of the work that came by
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +43,28 @@ class Order:
     def struck(self) -> Path:
         return self.path.with_suffix(".struck")
 
-    def names(self, name: str) -> bool:
+    def means(self, name: str, come_by: Callable[[], list[str]]) -> bool:
+        """Whether this point is meant, and one of the ids that come by is of work that had not ended before: a bell
+        that nobody acknowledged rings again 30 s later."""
         try:
-            return self.path.read_text() == name
+            told = json.loads(self.path.read_text())
         except FileNotFoundError:
             return False
+        return bool(told["point"] == name) and (not (ids := come_by()) or not set(ids) <= set(told["ended"]))
 
-    def give(self, name: str) -> None:
+    def give(self, name: str, ended: Iterable[str] = ()) -> None:
         new = self.path.with_suffix(".new")
-        new.write_text(name)
+        new.write_text(json.dumps({"point": name, "ended": sorted(ended)}))
         new.rename(self.path)
 
-    def end(self) -> tuple[int, list[str] | None]:
-        """How often the point was reached, and the ids of the work at which a role died; None where none did."""
+    def end(self) -> tuple[int, Struck | None]:
+        """How often the point was reached, and at what a role died; None where none did."""
         self.path.unlink()
         count = self.reached.stat().st_size if self.reached.exists() else 0
-        ids = json.loads(self.struck.read_text()) if self.struck.exists() else None
+        told = json.loads(self.struck.read_text()) if self.struck.exists() else None
         for path in (self.reached, self.struck):
             path.unlink(missing_ok=True)
-        return count, ids
+        return count, told and Struck(told["ids"], datetime.fromisoformat(told["at"]))
 
 
 def arm(order: Path, role: str, points: Mapping[str, Point]) -> None:
@@ -63,12 +75,12 @@ def arm(order: Path, role: str, points: Mapping[str, Point]) -> None:
 
 
 def _come_by(order: Order, name: str, point: Point, passing: Callable[[], Passing]) -> None:
-    if not order.names(name) or not point.asked(one := passing()):
+    if not order.means(name, lambda: passing().ids) or not point.asked(one := passing()):
         return
     with order.reached.open("ab") as count:
         count.write(b".")
     mine = order.path.with_suffix(f".{os.getpid()}-{get_ident()}")
-    mine.write_text(json.dumps(one.ids))
+    mine.write_text(json.dumps({"ids": one.ids, "at": datetime.now(UTC).isoformat()}))
     try:
         order.struck.hardlink_to(mine)  # whole at once, and only once
     except FileExistsError:

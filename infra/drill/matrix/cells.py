@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.drill.effects import EFFECTS
 from infra.drill.evidence import Arrival, Life, Line, lives_of
+from infra.drill.matrix.armed import Struck
 from infra.drill.matrix.point import Point
 from infra.drill.matrix.works import PAYLOAD, Work
 from infra.drill.stories import PRICE_CENTS
@@ -26,14 +27,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that came of it: the facts that the log has more than before, and how the point was reached. `struck` are the
-    ids of the work at which the role died; None where it did not."""
+    """All that came of it: the facts that the log has more than before, and how the point was reached. `struck` is None
+    where no role died."""
 
     lines: Sequence[Line]
     told: Mapping[str, Mapping[str, Any]]  # task -> what the REST API says
     arrivals: Sequence[Arrival]
     reached: int
-    struck: Sequence[str] | None
+    struck: Struck | None
 
 
 STATUSES = {"completed": "complete", "cancelled": "cancelled"}
@@ -46,7 +47,7 @@ def wrong(point: Point, work: Work, seen: Seen) -> list[str]:
         *_of_the_point(point, seen),
         *_of_what_began(work, seen, lives),
         *(one for life in lives.values() for one in _of_a_task(work.end, life, seen)),
-        *(one for life in lives.values() for one in _of_its_effects(point, life, seen.arrivals)),
+        *(one for life in lives.values() for one in _of_its_effects(point, life, seen)),
     ]
 
 
@@ -63,13 +64,14 @@ def phantoms(tasks: Mapping[str, Life], known: Iterable[str], arrivals: Iterable
 def _of_the_point(point: Point, seen: Seen) -> Iterable[str]:
     if seen.struck is None:
         yield "the point was never reached"
-    elif point.role != "api" and seen.struck and not _own(seen):  # what the API was about to write is written by none
-        yield f"the point was reached by the work of others: {', '.join(seen.struck[:3])}"
+    elif point.role != "api" and seen.struck.ids and not _own(seen.struck.ids, seen.lines):
+        yield f"the point was reached by the work of others: {', '.join(seen.struck.ids[:3])}"
 
 
-def _own(seen: Seen) -> bool:
-    told = " ".join(f"{line.stream} {line.id}" for line in seen.lines)
-    return any(id in told for id in seen.struck or ())
+def _own(ids: Iterable[str], lines: Iterable[Line]) -> bool:
+    """What the API was about to write is written by none, so there nobody asks."""
+    told = " ".join(f"{line.stream} {line.id}" for line in lines)
+    return any(id in told for id in ids)
 
 
 def _of_what_began(work: Work, seen: Seen, lives: Mapping[str, Life]) -> Iterable[str]:
@@ -104,11 +106,12 @@ def _right(life: Life, result: Mapping[str, Any]) -> bool:
     return True
 
 
-def _of_its_effects(point: Point, life: Life, arrivals: Sequence[Arrival]) -> Iterable[str]:
+def _of_its_effects(point: Point, life: Life, seen: Seen) -> Iterable[str]:
+    """One comes twice only if the point admits it, and the far side had it before the crash."""
     if (path := EFFECTS.get(life.kind)) is None:
         return
-    times = sum((one.path, one.task) == (path, life.id) for one in arrivals)
-    if times == 0:
+    came = sorted(one.at for one in seen.arrivals if (one.path, one.task) == (path, life.id))
+    if not came:
         yield f"the {path} of {life.kind} never came"
-    if times > (2 if path in point.admits else 1):
-        yield f"the {path} of {life.kind} came {times} times"
+    elif len(came) > (2 if path in point.admits and seen.struck and came[0] < seen.struck.at else 1):
+        yield f"the {path} of {life.kind} came {len(came)} times"

@@ -34,11 +34,14 @@ ENGINE: Mapping[str, Point] = {
     "rescue to be written": Point("relay", f"{TASKS}.settle", asked=rescued, kinds=LOST),
     "rescued": Point("relay", f"{TASKS}.settle", after=True, asked=rescued, kinds=LOST),
     "queued again, to be rung": Point("relay", "infra.roles.relay:ring_queue", kinds=(*DUE, "rescue")),
-    "fetched": Point("worker", "infra.roles.crew:Crew.hear", asked=filled("bells")),
+    # The attempt may be under way when a bell of the stream comes: one on the doorbell was faster.
+    "fetched": Point("worker", "infra.roles.crew:Crew.hear", asked=filled("bells"), admits=BOTH),
     "to be claimed": Point("worker", f"{TASKS}.claim", asked=filled("ids")),
     "claimed": Point("worker", f"{TASKS}.claim", after=True, asked=answered),
-    "to be acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", asked=filled("bells")),
-    "acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", after=True, asked=filled("bells")),
+    "to be acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", asked=filled("bells"), admits=BOTH),
+    "acknowledged": Point(
+        "worker", "infra.roles.crew:Crew._acknowledge", after=True, asked=filled("bells"), admits=BOTH
+    ),
     "to be worked on": Point("worker", "infra.roles.runs:Runs._attempt"),
     "mail to be sent": Point("worker", SENT, kinds=("email", "webhook")),
     "mail sent": Point("worker", SENT, after=True, admits=MAIL, kinds=("email", "webhook")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from infra.drill import findings
 from infra.drill.evidence import Line, lives_of
-from infra.drill.matrix.armed import Order
+from infra.drill.matrix.armed import Order, Struck
 from infra.drill.matrix.cells import Cell, Seen, phantoms, wrong
 from infra.drill.matrix.heavy_works import HEAVY
 from infra.drill.matrix.insisting import Unanswered, told
@@ -43,7 +43,7 @@ class Striking:
         send = await work.prepare(self.floor)
         if left := await quiet(self.connection, PATIENCE_S, open=False):
             raise Ended(f"Before a crash there is still to be told: {', '.join(left[:3])}.")
-        self.order.give(name)
+        self.order.give(name, self.tasks)
         try:
             failed = await self._judged(await send())
         except (Unanswered, TimeoutError, Ended) as error:
@@ -75,7 +75,7 @@ class Striking:
         found = await judge()
         return found + await quiet(self.connection, PATIENCE_S)
 
-    async def _seen(self, reached: int, struck: Sequence[str] | None) -> Seen:
+    async def _seen(self, reached: int, struck: Struck | None) -> Seen:
         lines = await self._look()
         tasks = lives_of(lines)
         shown = {id: await told(self.floor.client, f"/v1/tasks/{id}") for id in tasks}

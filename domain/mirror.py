@@ -98,8 +98,9 @@ class Ledger(Protocol):
     async def reached(self, position: int) -> None:
         """Everything up to the position was acknowledged by the bus."""
 
-    async def furthest(self) -> int:
-        """The position that was reached last, be it by a relay before this one; 0 where that is not known."""
+    async def reached_last(self) -> int:
+        """The position that was reached last, by this relay or, as far as it told, by one before; 0 where none is
+        known."""
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ class Mirror:
     ledger: Ledger
     failures: tuple[type[Exception], ...]
     say: Callable[..., None]  # ("mirror.refilled", first=…)
-    anew: Callable[[], Awaitable[None]]  # the stream is new, or went back: its consumers are gone, or went back too
+    renew: Callable[[], Awaitable[None]]  # makes the consumers anew: the stream is new, or went back, and they with it
     told: Callable[[Sequence[Line]], None] = lambda lines: None  # what the stream has acknowledged
     last: int | None = None  # acknowledged by the stream; None: ask it
     _failed: int = field(default=0)
@@ -154,6 +155,7 @@ class Mirror:
 
     async def _resume(self) -> int:
         """Where the stream really stands; it is made anew where it is not the ledger's."""
+        before = await self.ledger.reached_last()  # asked first: meanwhile another relay may still go on
         state = await self.bus.state()
         if state is None:
             return await self._make(await self.ledger.epoch(), "the stream was missing")
@@ -166,9 +168,9 @@ class Mirror:
             return await self._remake(state.epoch, lost)
         if self._failed >= PATIENCE:
             return await self._remake(state.epoch, "the stream answers, but stores nothing")
-        if state.last < (furthest := await self.ledger.furthest()):  # an old copy was put back, or it lost its end
-            self.say("mirror.went_back", last=state.last, furthest=furthest)
-            await self.anew()
+        if state.last < before:  # an old copy was put back, or it lost its end
+            self.say("mirror.went_back", last=state.last, before=before)
+            await self.renew()
         return state.last
 
     async def _foreign(self, state: State) -> bool:
@@ -212,7 +214,7 @@ class Mirror:
         self._failed = 0
         self._joints.clear()
         self.say("mirror.made", reason=reason, first=first, epoch=epoch)
-        await self.anew()
+        await self.renew()
         return first - 1
 
 

@@ -56,7 +56,7 @@ class MirroredLedger:
         """Remembered here, and written by `tell`: the stream itself knows better where it stands."""
         self._reached = position
 
-    async def furthest(self) -> int:
+    async def reached_last(self) -> int:
         """The position reached last; before any was, the one that another relay has told."""
         if self._reached is not None:
             return self._reached

@@ -82,9 +82,9 @@ class PostgresTasks:
             found: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             return found
 
-    async def oldest_queued(self) -> int | None:
-        """The position of the oldest fact that made a task queued which still is; None where no task is queued."""
-        rows = await self._database.fetch("oldest_queued")
+    async def oldest_queued(self, queue: str) -> int | None:
+        """The position of the oldest fact that made a task of the queue queued which still is; None where none is."""
+        rows = await self._database.fetch("oldest_queued", queue)
         return rows[0]["position"] if rows else None
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from adapters.nats import consumers
 from adapters.nats.bells import Rope
 from adapters.nats.broker import Link
+from adapters.nats.names import durable
 from adapters.nats.stream import Limits, LogStream, line
 from adapters.postgres.database import Database
 from adapters.postgres.leadership import Leadership
@@ -18,12 +19,10 @@ from domain.holding import Tasks
 from infra.roles.keeper import Keeper
 from infra.settings import Settings
 
-EVERYTHING = 2**62  # a position behind every other
-
 
 class Rows(Tasks, Protocol):
-    async def oldest_queued(self) -> int | None:
-        """The position of the oldest fact that made a task queued which still is; None where no task is queued."""
+    async def oldest_queued(self, queue: str) -> int | None:
+        """The position of the oldest fact that made a task of the queue queued which still is; None where none is."""
 
 
 class Ledger(mirror.Ledger, Protocol):
@@ -114,8 +113,9 @@ class TheNats:
         return position
 
     async def ensure(self, queue: str, start: Callable[[], Awaitable[int]], anew: bool = False) -> bool:
-        furthest = EVERYTHING if anew else self._furthest.get(queue, 0)
-        made = await consumers.ensure(self.link.client, queue, start, furthest)
+        if anew:
+            await consumers.drop(self.link.client, durable(queue))
+        made = await consumers.ensure(self.link.client, queue, start, self._furthest.get(queue, 0))
         if made:
             self._furthest.pop(queue, None)
         return made

@@ -8,7 +8,7 @@ a standby goes on; the old one, waking, finds its session gone and stands by."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,8 +31,9 @@ from infra.app import KINDS, QUEUES
 from infra.clock import Clock
 from infra.loops import together
 from infra.roles.bells import Heard
+from infra.roles.durables import Durables
 from infra.roles.lifeline import Lifeline
-from infra.roles.outside import EVERYTHING, Ledger, Nats, Postgres, the_nats, the_postgres
+from infra.roles.outside import Ledger, Nats, Postgres, the_nats, the_postgres
 from infra.roles.role import name_of, ready, require_nats, settled, until_stopped
 from infra.roles.sweep import Sweep
 from infra.settings import Settings
@@ -46,6 +47,7 @@ BUSY_S, IDLE_S = 0.005, 0.1  # between two looks into the outbox
 NUMBER_S, MIRROR_S = 0.01, 0.04  # between two statements, or two batches: each has a price of its own, above all a sync
 VERIFY_S = 2.0
 TELL_S = 0.25
+EVERYTHING = 2**62  # a position behind every other
 NATS_ERRORS = (ApiError, NoAnswer, NatsError, ConnectionError, OSError)
 
 
@@ -110,13 +112,15 @@ class Relay:
         metrics.LEADS.set(1)
         self.mirrored_at = self.clock.monotonic()
         ledger = self.postgres.ledger(leadership.leads)
+        away = (*NATS_ERRORS, *TRANSIENT)
+        durables = Durables(self.nats, self.postgres.rows, ledger, self.queues, self.clock, away)
         await together(
             self._sequence(leadership),
             self._heartbeat(leadership),
-            self._mirror(ledger),
+            self._mirror(ledger, durables.renew),
             self._tell(ledger),
             self._lifeline(ledger).run(),
-            self._provision(ledger),
+            durables.run(),
             self._forget(),
             *([self.sweep.run()] if self.sweep else []),
         )
@@ -146,7 +150,7 @@ class Relay:
             await leadership.heartbeat()
             await self.clock.sleep(1.0)
 
-    async def _mirror(self, ledger: Ledger) -> None:
+    async def _mirror(self, ledger: Ledger, renew: Callable[[], Awaitable[None]]) -> None:
         """Tell the ledger again in NATS, and compare every few seconds. While NATS is away, only this waits."""
         mirror: Mirror | None = None
         verified = self.clock.monotonic()
@@ -155,7 +159,7 @@ class Relay:
                 mirror = None
                 await self.clock.sleep(0.2)
                 continue
-            mirror = mirror or self._mirror_of(ledger)
+            mirror = mirror or Mirror(self.nats.stream(), ledger, NATS_ERRORS, _say, renew, self._mirrored)
             begin = self.clock.monotonic()
             try:
                 self.stepped_ns = time.time_ns()
@@ -176,10 +180,6 @@ class Relay:
         if moved < MOST_LINES:
             await self.clock.sleep(max(until - self.clock.monotonic(), 0.0))
 
-    def _mirror_of(self, ledger: Ledger) -> Mirror:
-        anew = partial(self._ensure, ledger, anew=True)
-        return Mirror(self.nats.stream(), ledger, NATS_ERRORS, _say, anew, self._mirrored)
-
     def _mirrored(self, lines: Sequence[Line]) -> None:
         metrics.mirrored(lines, self.clock.now())
         self.traces.mirrored(lines, self.stepped_ns)
@@ -196,35 +196,6 @@ class Relay:
             except TRANSIENT as error:  # it is told again
                 logger.info("relay.tell_failed", error=str(error))
             await self.clock.sleep(TELL_S)
-
-    async def _provision(self, ledger: Ledger) -> None:
-        """Every few seconds: are the workers' durables there, and as they should be?"""
-        while True:
-            if self.nats.up:
-                try:
-                    await self._ensure(ledger)
-                except (*NATS_ERRORS, *TRANSIENT) as error:
-                    logger.info("relay.provision_failed", error=str(error))
-            await self.clock.sleep(VERIFY_S)
-
-    async def _ensure(self, ledger: Ledger, anew: bool = False) -> None:
-        """A durable that is made anew begins at the oldest task that still waits, or at what comes next."""
-        mirrored = ledger.mirrored  # before the stream is asked: what it takes meanwhile is not yet compared
-        stream = self.nats.stream()
-        state = await stream.state()
-        if state is None:
-            return
-        if await stream.bring_up_to_date():
-            logger.warning("relay.stream_settings_changed")
-
-        async def start() -> int:
-            oldest = await self.postgres.rows.oldest_queued()
-            return max(state.first, await ledger.head() + 1 if oldest is None else oldest)
-
-        for queue in self.queues:
-            if await self.nats.ensure(queue, start, anew):
-                logger.info("relay.durable_made", queue=queue)
-        await self.nats.keep(state.first, mirrored, await ledger.head())
 
     def _lifeline(self, ledger: Ledger) -> Lifeline:
         return Lifeline(

@@ -38,9 +38,9 @@ async def test_a_relay_that_begins_knows_how_far_another_came_and_then_how_far_i
     old, new = ledger(database), ledger(database)
     await old.reached(9)
     await old.tell()
-    assert await new.furthest() == 9
+    assert await new.reached_last() == 9
     await new.reached(8)
-    assert await new.furthest() == 8
+    assert await new.reached_last() == 8
 
 
 def ledger(database: Database) -> MirroredLedger:

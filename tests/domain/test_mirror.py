@@ -180,7 +180,7 @@ class SimulatedLedger:
     async def reached(self, position: int) -> None:
         self.cursor = position
 
-    async def furthest(self) -> int:
+    async def reached_last(self) -> int:
         return self.cursor
 
 
@@ -203,7 +203,7 @@ class World:
         return stream.last > len(ids) or any(ids[position - 1] != id for position, id in stream.ids.items())
 
     def restart(self) -> None:
-        self.mirror = Mirror(self.bus, self.ledger, (BusError,), self._say, self._made)
+        self.mirror = Mirror(self.bus, self.ledger, (BusError,), self._say, self._renewed)
 
     async def run(self, verify: bool = False) -> int:
         """One step of the mirror. Only a history that was not ours changes the epoch."""
@@ -230,7 +230,7 @@ class World:
     def _say(self, event: str, **facts: object) -> None:
         self.said[event] += 1
 
-    async def _made(self) -> None:
+    async def _renewed(self) -> None:
         self.durables += 1
 
 

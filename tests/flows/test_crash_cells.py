@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from infra.drill.evidence import Arrival, Line, lives_of
-from infra.drill.matrix.armed import Order, Struck
+from infra.drill.matrix.armed import Order
 from infra.drill.matrix.cells import Seen, phantoms, wrong
-from infra.drill.matrix.passing import Passing
+from infra.drill.matrix.passing import Death, Passing
 from infra.drill.matrix.point import Point
 from infra.drill.matrix.points import POINTS
 from infra.drill.matrix.run import turns
@@ -41,10 +41,12 @@ def arrived(task: str = MAIL, path: str = "email") -> Arrival:
 
 
 SENT = {"message_id": f"<task-{MAIL}@x>"}
-TOLD = {MAIL: {"status": "complete", "error": None, "result": SENT}}
+TOLD = {
+    MAIL: {"status": "complete", "error": None, "result": SENT, "finished_at": (AT + timedelta(seconds=2)).isoformat()}
+}
 LINES = [line(1, "account-a", "account.registered"), *life(2, MAIL)]
 CRASHED = AT + timedelta(seconds=1)
-GOOD = Seen(LINES, TOLD, [arrived()], 1, Struck([MAIL], CRASHED))
+GOOD = Seen(LINES, TOLD, [arrived()], 1, Death([MAIL], CRASHED))
 
 
 def test_a_good_crash_has_nothing_wrong() -> None:
@@ -55,14 +57,14 @@ def test_a_good_crash_has_nothing_wrong() -> None:
     ("spoilt", "words"),
     [
         (lambda: replace(GOOD, struck=None), "never reached"),
-        (lambda: replace(GOOD, struck=Struck([OTHER], CRASHED)), "the work of others"),
+        (lambda: replace(GOOD, struck=Death([OTHER], CRASHED)), "the work of others"),
         (lambda: replace(GOOD, lines=LINES[:-1]), "has the ends []"),
         (lambda: replace(GOOD, lines=[*LINES, LINES[-1]]), "has the ends ['completed', 'completed']"),
         (lambda: replace(GOOD, lines=[*LINES[:1], *life(2, MAIL, end="failed")]), "has the ends ['failed']"),
         (lambda: replace(GOOD, told={MAIL: {"status": "queued", "error": None}}), "is queued"),
         (lambda: replace(GOOD, told={MAIL: TOLD[MAIL] | {"result": {"message_id": "<x>"}}}), "has the result"),
         (lambda: replace(GOOD, lines=[*LINES, line(4, "account-b", "account.registered")]), "'account': 2"),
-        (lambda: replace(GOOD, lines=LINES[:1], struck=Struck([], CRASHED)), "there began {'account': 1}"),
+        (lambda: replace(GOOD, lines=LINES[:1], struck=Death([], CRASHED)), "there began {'account': 1}"),
         (lambda: replace(GOOD, arrivals=[]), "never came"),
         (lambda: replace(GOOD, arrivals=[arrived(), arrived()]), "came 2 times"),
     ],
@@ -81,8 +83,10 @@ def test_an_effect_may_come_twice_only_where_the_point_admits_it() -> None:
     twice = replace(GOOD, arrivals=[arrived(), arrived()])
     assert wrong(ADMITTING, LIGHT["email"], twice) == []
     assert wrong(ADMITTING, LIGHT["email"], replace(twice, arrivals=[arrived()] * 3))
-    too_early = Struck([MAIL], AT - timedelta(seconds=1))
+    too_early = Death([MAIL], AT - timedelta(seconds=1))
     assert wrong(ADMITTING, LIGHT["email"], replace(twice, struck=too_early)), "no crash lay between the two"
+    too_late = Death([MAIL], AT + timedelta(seconds=3))
+    assert wrong(ADMITTING, LIGHT["email"], replace(twice, struck=too_late)), "its end was committed before the crash"
 
 
 def test_the_whole_log_holds_the_tasks_of_the_cells_and_no_others() -> None:
@@ -102,21 +106,25 @@ def test_the_work_is_known_by_its_arguments_and_else_by_the_object() -> None:
 
 def test_an_order_tells_how_often_its_point_was_reached(tmp_path: Path) -> None:
     order = Order(tmp_path / "crash")
-    assert not order.means("claimed", lambda: [MAIL])
+    assert not order.names("claimed")
     order.give("claimed")
-    assert order.means("claimed", lambda: [MAIL]) and not order.means("fetched", lambda: [MAIL])
+    assert order.names("claimed") and not order.names("fetched")
     order.reached.write_bytes(b"..")
     order.struck.write_text(json.dumps({"ids": [MAIL], "at": AT.isoformat()}))
-    assert order.end() == (2, Struck([MAIL], AT))
+    assert order.end() == (2, Death([MAIL], AT))
     order.give("fetched")
     assert order.end() == (0, None), "nothing is left of the one before"
 
 
-def test_a_late_bell_for_work_that_had_ended_is_not_meant(tmp_path: Path) -> None:
+def test_an_order_tells_what_had_ended_before(tmp_path: Path) -> None:
     order = Order(tmp_path / "crash")
     order.give("fetched", ended=[MAIL])
-    meant = [order.means("fetched", lambda ids=ids: ids) for ids in ([MAIL], [MAIL, OTHER], [OTHER], [])]  # type: ignore[misc]
-    assert meant == [False, True, True, True]
+    assert order.names("fetched") and order.ended() == {MAIL}
+
+
+def test_a_late_bell_for_work_that_had_ended_is_not_meant() -> None:
+    late = Passing({"self": None, "ids": [UUID(MAIL)], "facts": [UUID(OTHER)], "worker": "worker-1"})
+    assert late.ids == [MAIL], "the id of a fact to come is nobody's work yet"
 
 
 def test_every_cell_has_its_turn_and_no_role_dies_all_the_time() -> None:

@@ -21,7 +21,7 @@ STEPS: Mapping[str, Mapping[str, str]] = {  # where something is changed: what n
         **dict.fromkeys(("create", "bring_up_to_date", "delete"), AGAIN),
     },
     "adapters.postgres.mirror:MirroredLedger": {
-        **dict.fromkeys(("lines", "head", "refill_from", "leads", "epoch", "furthest"), ASKS),
+        **dict.fromkeys(("lines", "head", "refill_from", "leads", "epoch", "reached_last"), ASKS),
         "new_epoch": "only after Postgres was restored: see tests/acceptance/test_restored.py",
         "tell": AGAIN,
     },

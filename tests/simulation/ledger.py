@@ -41,7 +41,7 @@ class SimulatedLedger:
     async def reached(self, position: int) -> None:
         self.mirrored = position
 
-    async def furthest(self) -> int:
+    async def reached_last(self) -> int:
         return self.mirrored or await self.postgres.read(lambda: self.postgres.cursors.get("mirror", 0))
 
     async def tell(self, anew: bool = False) -> None:

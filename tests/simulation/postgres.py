@@ -204,9 +204,12 @@ class Postgres:
             self.scene.tell("numbered", facts=len(facts), last=len(self.lines))
         return {"moved": numbers, "last": len(self.lines)}
 
-    def oldest_queued(self) -> int | None:
+    def oldest_queued(self, queue: str) -> int | None:
         """As oldest_queued.sql."""
-        last = [row.last.id for row in self.memory._rows.values() if row.task.status is Status.QUEUED]
+        tasks = [
+            row for row in self.memory._rows.values() if (row.task.status, row.task.queue) == (Status.QUEUED, queue)
+        ]
+        last = [row.last.id for row in tasks]
         return min((position for id in last if (position := self.memory.position(id))), default=None)
 
     def row(self, id: UUID) -> Task | None:

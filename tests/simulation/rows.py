@@ -113,8 +113,8 @@ class Rows:
     async def clock(self) -> datetime:
         return await self._read(self.postgres.clock)
 
-    async def oldest_queued(self) -> int | None:
-        return await self._read(self.postgres.oldest_queued)
+    async def oldest_queued(self, queue: str) -> int | None:
+        return await self._read(lambda: self.postgres.oldest_queued(queue))
 
     async def _read(self, effect: Callable[[], T]) -> T:
         return await self.postgres.read(effect)

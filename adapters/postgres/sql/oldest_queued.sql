@@ -1,7 +1,7 @@
--- Where the oldest task that is still queued became so; no row where none is. The queued tasks come first: walking the
+-- Where the oldest task of a queue that is still queued became so; no row where none is. The queued tasks come first: walking the
 -- ledger until one of them turns up reads all of it.
 WITH waiting AS MATERIALIZED (
-    SELECT last_event FROM postcommit.tasks WHERE status = 'queued'
+    SELECT last_event FROM postcommit.tasks WHERE status = 'queued' AND queue = $1
 ),
 numbered AS (
     SELECT min(l.position) AS position FROM waiting JOIN postcommit.ledger AS l ON l.event = waiting.last_event

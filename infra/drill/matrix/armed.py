@@ -1,6 +1,6 @@
 """A process dies at the crash point that an order names, once. The order is a file.
 
-<order>            there as long as the point is watched; who comes by is counted, but for work that had ended before
+<order>            there as long as the point is watched; who comes by is counted
 <order>.reached    a byte for each that came by
 <order>.struck     the ids of the work at which one died, and when: it is there only once"""
 
@@ -17,16 +17,8 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-from infra.drill.matrix.passing import Passing
+from infra.drill.matrix.passing import Death, Passing
 from infra.drill.matrix.point import Point
-
-
-@dataclass(frozen=True, slots=True)
-class Struck:
-    """A role died here."""
-
-    ids: list[str]  # of the work that came by
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +35,29 @@ class Order:
     def struck(self) -> Path:
         return self.path.with_suffix(".struck")
 
-    def means(self, name: str, come_by: Callable[[], list[str]]) -> bool:
-        """Whether this point is meant, and one of the ids that come by is of work that had not ended before: a bell
-        that nobody acknowledged rings again 30 s later."""
+    def names(self, name: str) -> bool:
         try:
-            told = json.loads(self.path.read_text())
+            return self.path.read_text().partition("\n")[0] == name
         except FileNotFoundError:
             return False
-        return bool(told["point"] == name) and (not (ids := come_by()) or not set(ids) <= set(told["ended"]))
+
+    def ended(self) -> set[str]:
+        """The tasks that had ended before the order was given."""
+        return set(self.path.read_text().splitlines()[1:])
 
     def give(self, name: str, ended: Iterable[str] = ()) -> None:
         new = self.path.with_suffix(".new")
-        new.write_text(json.dumps({"point": name, "ended": sorted(ended)}))
+        new.write_text("\n".join([name, *ended]))
         new.rename(self.path)
 
-    def end(self) -> tuple[int, Struck | None]:
+    def end(self) -> tuple[int, Death | None]:
         """How often the point was reached, and at what a role died; None where none did."""
         self.path.unlink()
         count = self.reached.stat().st_size if self.reached.exists() else 0
         told = json.loads(self.struck.read_text()) if self.struck.exists() else None
         for path in (self.reached, self.struck):
             path.unlink(missing_ok=True)
-        return count, told and Struck(told["ids"], datetime.fromisoformat(told["at"]))
+        return count, told and Death(told["ids"], datetime.fromisoformat(told["at"]))
 
 
 def arm(order: Path, role: str, points: Mapping[str, Point]) -> None:
@@ -75,7 +68,9 @@ def arm(order: Path, role: str, points: Mapping[str, Point]) -> None:
 
 
 def _come_by(order: Order, name: str, point: Point, passing: Callable[[], Passing]) -> None:
-    if not order.means(name, lambda: passing().ids) or not point.asked(one := passing()):
+    if not order.names(name) or not point.asked(one := passing()):
+        return
+    if point.late and set(one.ids) <= order.ended():
         return
     with order.reached.open("ab") as count:
         count.write(b".")

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from infra.drill.effects import EFFECTS
 from infra.drill.evidence import Arrival, Life, Line, lives_of
-from infra.drill.matrix.armed import Struck
+from infra.drill.matrix.passing import Death
 from infra.drill.matrix.point import Point
 from infra.drill.matrix.works import PAYLOAD, Work
 from infra.drill.stories import PRICE_CENTS
@@ -34,7 +35,7 @@ class Seen:
     told: Mapping[str, Mapping[str, Any]]  # task -> what the REST API says
     arrivals: Sequence[Arrival]
     reached: int
-    struck: Struck | None
+    struck: Death | None
 
 
 STATUSES = {"completed": "complete", "cancelled": "cancelled"}
@@ -64,12 +65,13 @@ def phantoms(tasks: Mapping[str, Life], known: Iterable[str], arrivals: Iterable
 def _of_the_point(point: Point, seen: Seen) -> Iterable[str]:
     if seen.struck is None:
         yield "the point was never reached"
+    # What the API was about to write is written by none, so there nobody asks.
     elif point.role != "api" and seen.struck.ids and not _own(seen.struck.ids, seen.lines):
         yield f"the point was reached by the work of others: {', '.join(seen.struck.ids[:3])}"
 
 
 def _own(ids: Iterable[str], lines: Iterable[Line]) -> bool:
-    """What the API was about to write is written by none, so there nobody asks."""
+    """Whether one of the ids is told of in these lines."""
     told = " ".join(f"{line.stream} {line.id}" for line in lines)
     return any(id in told for id in ids)
 
@@ -107,11 +109,17 @@ def _right(life: Life, result: Mapping[str, Any]) -> bool:
 
 
 def _of_its_effects(point: Point, life: Life, seen: Seen) -> Iterable[str]:
-    """One comes twice only if the point admits it, and the far side had it before the crash."""
+    """One comes twice only if the point admits it, the far side had it before the crash, and it ended after that."""
     if (path := EFFECTS.get(life.kind)) is None:
         return
     came = sorted(one.at for one in seen.arrivals if (one.path, one.task) == (path, life.id))
     if not came:
         yield f"the {path} of {life.kind} never came"
-    elif len(came) > (2 if path in point.admits and seen.struck and came[0] < seen.struck.at else 1):
+    elif len(came) > (2 if path in point.admits and _between(came[0], seen.struck, seen.told[life.id]) else 1):
         yield f"the {path} of {life.kind} came {len(came)} times"
+
+
+def _between(came: datetime, struck: Death | None, told: Mapping[str, Any]) -> bool:
+    """Whether the crash fell between the far side's taking the effect and the end of its task."""
+    finished = told["finished_at"]
+    return struck is not None and finished is not None and came < struck.at < datetime.fromisoformat(finished)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ class Passing:
     @property
     def ids(self) -> list[str]:
         """Whose work it is: the ids in its arguments and its answer; where there is none, in the object itself."""
-        told = [value for name, value in self.given.items() if name != "self"]
+        told = [value for name, value in self.given.items() if name not in ("self", "facts")]  # ids of facts to come
         text = repr((told, self.answer))
         return sorted(set(ID.findall(text)) or set(ID.findall(repr(self.given.get("self")))))
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A role died at a crash point."""
+
+    ids: list[str]  # of the work that came by
+    at: datetime
 
 
 Asked = Callable[[Passing], bool]

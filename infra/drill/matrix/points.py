@@ -16,7 +16,7 @@ DUE = ("scheduled", "stumbling")
 LOST = ("rescue", "abandoned", "frozen")
 LOG = "adapters.postgres.log:PostgresLog"
 TASKS = "adapters.postgres.tasks:PostgresTasks"
-SENT, POSTED = "aiosmtplib:send", "adapters.tools.webhook:_post"
+SENT, POSTED, ACKED = "aiosmtplib:send", "adapters.tools.webhook:_post", "infra.roles.crew:Crew._acknowledge"
 ENGINE: Mapping[str, Point] = {
     "accepted": Point("api", f"{LOG}.append", kinds=ACCEPTED),
     "committed, not answered": Point("api", f"{LOG}.append", after=True, kinds=ACCEPTED),
@@ -35,13 +35,11 @@ ENGINE: Mapping[str, Point] = {
     "rescued": Point("relay", f"{TASKS}.settle", after=True, asked=rescued, kinds=LOST),
     "queued again, to be rung": Point("relay", "infra.roles.relay:ring_queue", kinds=(*DUE, "rescue")),
     # The attempt may be under way when a bell of the stream comes: one on the doorbell was faster.
-    "fetched": Point("worker", "infra.roles.crew:Crew.hear", asked=filled("bells"), admits=BOTH),
-    "to be claimed": Point("worker", f"{TASKS}.claim", asked=filled("ids")),
+    "fetched": Point("worker", "infra.roles.crew:Crew.hear", asked=filled("bells"), admits=BOTH, late=True),
+    "to be claimed": Point("worker", f"{TASKS}.claim", asked=filled("ids"), late=True),
     "claimed": Point("worker", f"{TASKS}.claim", after=True, asked=answered),
-    "to be acknowledged": Point("worker", "infra.roles.crew:Crew._acknowledge", asked=filled("bells"), admits=BOTH),
-    "acknowledged": Point(
-        "worker", "infra.roles.crew:Crew._acknowledge", after=True, asked=filled("bells"), admits=BOTH
-    ),
+    "to be acknowledged": Point("worker", ACKED, asked=filled("bells"), admits=BOTH, late=True),
+    "acknowledged": Point("worker", ACKED, after=True, asked=filled("bells"), admits=BOTH, late=True),
     "to be worked on": Point("worker", "infra.roles.runs:Runs._attempt"),
     "mail to be sent": Point("worker", SENT, kinds=("email", "webhook")),
     "mail sent": Point("worker", SENT, after=True, admits=MAIL, kinds=("email", "webhook")),

@@ -1,6 +1,7 @@
 """One service under the crash matrix: cell by cell a role of it dies, and what came of that is looked at.
 
-A cell begins when all is quiet: so what passes at its point, and what the log has more at its end, is its own."""
+A cell begins when all is quiet: so what passes at its point, but for bells that ring again, and what the log has more
+at its end, is its own."""
 
 import time
 from collections.abc import Sequence
@@ -8,10 +9,11 @@ from dataclasses import dataclass, field
 
 from infra.drill import findings
 from infra.drill.evidence import Line, lives_of
-from infra.drill.matrix.armed import Order, Struck
+from infra.drill.matrix.armed import Order
 from infra.drill.matrix.cells import Cell, Seen, phantoms, wrong
 from infra.drill.matrix.heavy_works import HEAVY
 from infra.drill.matrix.insisting import Unanswered, told
+from infra.drill.matrix.passing import Death
 from infra.drill.matrix.points import POINTS
 from infra.drill.matrix.quiet import Connection, misnamed, quiet, tail
 from infra.drill.matrix.works import LIGHT, Floor, Judge
@@ -75,7 +77,7 @@ class Striking:
         found = await judge()
         return found + await quiet(self.connection, PATIENCE_S)
 
-    async def _seen(self, reached: int, struck: Struck | None) -> Seen:
+    async def _seen(self, reached: int, struck: Death | None) -> Seen:
         lines = await self._look()
         tasks = lives_of(lines)
         shown = {id: await told(self.floor.client, f"/v1/tasks/{id}") for id in tasks}

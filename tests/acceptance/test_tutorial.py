@@ -35,7 +35,7 @@ def test_the_tutorial_is_true(tmp_path: Path) -> None:
 
 def test_the_page_about_videos_is_true(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    source = film(tmp_path / "film.mp4", 40.0, size="640x360", rate="25")
+    source = film(tmp_path / "film.mp4", 20.0, size="640x360", rate="25")
     with ending(tmp_path / "data/run.json"):
         told = typed(BLOCK.findall((ROOT / "docs/background-tasks-to-video.md").read_text()), tmp_path)
     assert '"status":"complete"' in (tmp_path / "told.txt").read_text().splitlines()[-2], told

@@ -38,7 +38,7 @@ sabotage: $(READY) ## is the checker awake? known mistakes, each of which must t
 	@$(BIN)/python -m tests.sabotage
 
 test: $(READY) lint types imports ## everything that is checked before a change lands
-	@$(BIN)/pytest -m "not long" -n 3 --dist worksteal
+	@$(BIN)/pytest -m "not long" -n 3
 
 test-long: $(READY) ## the full forms of the long tests too
 	@$(BIN)/pytest

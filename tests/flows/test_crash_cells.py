@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from infra.drill.evidence import Arrival, Line, lives_of
-from infra.drill.matrix.armed import Order
+from infra.drill.matrix.armed import Order, come_by
 from infra.drill.matrix.cells import Seen, phantoms, wrong
 from infra.drill.matrix.passing import Death, Passing
 from infra.drill.matrix.point import Point
@@ -122,9 +122,15 @@ def test_an_order_tells_what_had_ended_before(tmp_path: Path) -> None:
     assert order.names("fetched") and order.ended() == {MAIL}
 
 
-def test_a_late_bell_for_work_that_had_ended_is_not_meant() -> None:
-    late = Passing({"self": None, "ids": [UUID(MAIL)], "facts": [UUID(OTHER)], "worker": "worker-1"})
-    assert late.ids == [MAIL], "the id of a fact to come is nobody's work yet"
+@pytest.mark.parametrize(("late", "ids", "counted"), [(True, [MAIL], 0), (False, [MAIL], 1), (True, [MAIL, OTHER], 1)])
+def test_a_late_bell_for_work_that_had_ended_is_not_meant(
+    tmp_path: Path, late: bool, ids: list[str], counted: int
+) -> None:
+    order, claim = Order(tmp_path / "crash"), {"self": None, "ids": ids, "facts": [UUID(int=7 << 76 | 2 << 62)]}
+    order.give("to be claimed", ended=[MAIL])
+    order.struck.write_text(json.dumps({"ids": ids, "at": AT.isoformat()}))  # another was faster: nobody dies here
+    come_by(order, "to be claimed", replace(POINT, late=late), lambda: Passing(claim))
+    assert order.end()[0] == counted
 
 
 def test_every_cell_has_its_turn_and_no_role_dies_all_the_time() -> None:

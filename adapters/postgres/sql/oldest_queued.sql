@@ -1,5 +1,5 @@
--- Where the oldest task of a queue that is still queued became so; no row where none is. The queued tasks come first: walking the
--- ledger until one of them turns up reads all of it.
+-- Where the oldest task of a queue that is still queued became so; no row where none is. The queued tasks come first:
+-- walking the ledger until one of them turns up reads all of it.
 WITH waiting AS MATERIALIZED (
     SELECT last_event FROM postcommit.tasks WHERE status = 'queued' AND queue = $1
 ),

@@ -64,10 +64,11 @@ def arm(order: Path, role: str, points: Mapping[str, Point]) -> None:
     """From now on this process kills itself at the point that the order names, unless another one was faster."""
     for name, point in points.items():
         if point.role == role:
-            _wrap(point, partial(_come_by, Order(order), name, point))
+            _wrap(point, partial(come_by, Order(order), name, point))
 
 
-def _come_by(order: Order, name: str, point: Point, passing: Callable[[], Passing]) -> None:
+def come_by(order: Order, name: str, point: Point, passing: Callable[[], Passing]) -> None:
+    """A call comes by the point: it is counted, and this process dies, if that is ordered and none was faster."""
     if not order.names(name) or not point.asked(one := passing()):
         return
     if point.late and set(one.ids) <= order.ended():
@@ -85,7 +86,7 @@ def _come_by(order: Order, name: str, point: Point, passing: Callable[[], Passin
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wrap(point: Point, come_by: Callable[[Callable[[], Passing]], None]) -> None:
+def _wrap(point: Point, happens: Callable[[Callable[[], Passing]], None]) -> None:
     holder, name, called = found(point.where)
 
     def passing(arguments: Any, named: Any, answer: Any = None) -> Passing:
@@ -96,10 +97,10 @@ def _wrap(point: Point, come_by: Callable[[Callable[[], Passing]], None]) -> Non
         @wraps(called)
         async def wrapped(*arguments: Any, **named: Any) -> Any:
             if not point.after:
-                come_by(lambda: passing(arguments, named))
+                happens(lambda: passing(arguments, named))
             answer = await called(*arguments, **named)
             if point.after:
-                come_by(lambda: passing(arguments, named, answer))
+                happens(lambda: passing(arguments, named, answer))
             return answer
 
     else:
@@ -107,10 +108,10 @@ def _wrap(point: Point, come_by: Callable[[Callable[[], Passing]], None]) -> Non
         @wraps(called)
         def wrapped(*arguments: Any, **named: Any) -> Any:
             if not point.after:
-                come_by(lambda: passing(arguments, named))
+                happens(lambda: passing(arguments, named))
             answer = called(*arguments, **named)
             if point.after:
-                come_by(lambda: passing(arguments, named, answer))
+                happens(lambda: passing(arguments, named, answer))
             return answer
 
     setattr(holder, name, wrapped)

@@ -19,7 +19,7 @@ class Durables:
     nats: Nats
     rows: Rows
     ledger: Ledger
-    queues: Sequence[str]
+    queues: Sequence[str]  # each has a durable
     clock: Clock
     away: tuple[type[Exception], ...]  # of NATS or of Postgres: it is tried again
 
@@ -34,8 +34,8 @@ class Durables:
             await self.clock.sleep(PROVISION_S)
 
     async def renew(self) -> None:
-        """The stream is new, or went back: make them all anew. That NATS refuses one must not stop the mirror, nor
-        does it lose anything: what rings again is known to be done, and `run` makes what is missing."""
+        """The stream is new, or went back: make them all anew. That NATS refuses something must not stop the mirror,
+        nor does it lose anything: what rings again is known to be done, and `run` makes what is missing."""
         try:
             await self._provide(anew=True)
         except ApiError as error:
@@ -51,8 +51,11 @@ class Durables:
         if await stream.bring_up_to_date():
             logger.warning("relay.stream_settings_changed")
         for queue in self.queues:
-            if await self.nats.ensure(queue, partial(self._start, queue, state.first), anew):
-                logger.info("relay.durable_made", queue=queue)
+            try:
+                if await self.nats.ensure(queue, partial(self._start, queue, state.first), anew):
+                    logger.info("relay.durable_made", queue=queue)
+            except ApiError as error:  # the others need theirs all the same, and this one is tried again
+                logger.warning("relay.durable_refused", queue=queue, error=str(error))
         await self.nats.keep(state.first, mirrored, await self.ledger.head())
 
     async def _start(self, queue: str, first: int) -> int:

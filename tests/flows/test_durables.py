@@ -12,7 +12,7 @@ from infra.clock import Clock
 from infra.roles.durables import Durables
 
 FIRST, HEAD = 5, 90
-OLDEST = {"default": 70, "video": 3, "email": None}  # the video task is older than what the stream still has
+OLDEST = {"default": 70, "email": None, "video": 3}  # the video task is older than what the stream still has
 
 
 @dataclass
@@ -65,10 +65,41 @@ async def test_what_registered_consumers_took_of_a_stream_that_went_back_is_not_
     assert nats.kept == [(FIRST, 0, HEAD)]
 
 
-async def test_one_that_nats_refuses_does_not_stop_the_mirror() -> None:
+async def test_a_task_that_is_numbered_meanwhile_lies_behind_the_beginning() -> None:
+    role = durables(nats := Nats())
+
+    async def head() -> int:
+        return HEAD + numbered
+
+    async def oldest_queued(queue: str) -> int | None:
+        nonlocal numbered
+        numbered += 1  # just after Postgres had answered that there is none
+        return None
+
+    numbered = 0
+    role.queues, role.ledger.head, role.rows.oldest_queued = ["default"], head, oldest_queued
+    await role.renew()
+    assert nats.starts == {"default": HEAD + 1}
+
+
+async def test_what_the_stream_takes_while_it_is_asked_is_not_yet_compared() -> None:
+    role = durables(nats := Nats())
+    asked = nats.stream()
+
+    async def state() -> Any:
+        role.ledger.mirrored += 1
+        return SimpleNamespace(first=FIRST)
+
+    asked.state, nats.stream = state, lambda: asked
+    await role._provide()
+    assert nats.kept == [(FIRST, 80, HEAD)]
+
+
+async def test_one_that_nats_refuses_stops_neither_the_mirror_nor_those_behind_it() -> None:
     refused = ApiError("CONSUMER.DURABLE.CREATE", 10026, "maximum consumers limit reached")
     await durables(nats := Nats(refused)).renew()
     assert nats.starts.keys() == {"default", "video"}
+    assert nats.kept == [(FIRST, 0, HEAD)]
 
 
 async def test_a_silent_server_is_told_to_the_mirror_which_tries_again() -> None:

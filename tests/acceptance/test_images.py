@@ -18,7 +18,7 @@ SIDES = {"POSTCOMMIT_IMAGE_SIDES": "64,256"}
 LONG = pytest.param(980, 20, 5, marks=[pytest.mark.long, pytest.mark.timeout(1_200)])
 
 
-@pytest.mark.parametrize(("good", "broken", "kills"), [(46, 4, 1), LONG])
+@pytest.mark.parametrize(("good", "broken", "kills"), [(26, 4, 1), LONG])
 async def test_a_batch_is_told_in_one_document(tmp_path: Path, good: int, broken: int, kills: int) -> None:
     files = _files(good, broken)
     with up(tmp_path, environ=QUICK | SIDES) as service:

@@ -35,7 +35,7 @@ def walk(dsn: Callable[[str], str], form: settings) -> None:
 
 PATIENT = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 FORM = settings(deadline=None, suppress_health_check=PATIENT, print_blob=True)
-SHORT = settings(FORM, max_examples=25, stateful_step_count=30, derandomize=True)
+SHORT = settings(FORM, max_examples=40, stateful_step_count=30, derandomize=True)
 LONG = settings(FORM, max_examples=2_000, stateful_step_count=50)
 
 

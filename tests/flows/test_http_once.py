@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,15 +106,34 @@ async def test_who_waits_for_five_seconds_is_told_so_and_keeps_nobody_else_waiti
             took[name] = time.monotonic() - began
             return answer
 
-        async with running(api, "runs-on") as first:
+        async with running(api, "runs-on") as first, standstill() as longest:
             posts = [post(f"keyed-{n}", True) for n in range(30)] + [post(f"free-{n}", False) for n in range(30)]
             refused, *others = await asyncio.gather(post("runs-on", True), *posts)
             await first.rollback()
         assert_problem(refused, 409, "underway")
         assert {answer.status_code for answer in others} == {202}
-        assert max(seconds for name, seconds in took.items() if name.startswith("free")) < 1 < 4 < took["runs-on"] < 8
-        assert max(seconds for name, seconds in took.items() if name.startswith("keyed")) < 4
+        slowest = {kind: max(took[name] for name in took if name.startswith(kind)) for kind in ("free", "keyed")}
+        assert slowest["free"] - longest() < 0.8 < 4 < took["runs-on"] < 8
+        assert slowest["keyed"] - longest() < 4
         assert (await http.post("/v1/tasks", json=PROBE, headers=key("runs-on"))).status_code == 202
+
+
+@asynccontextmanager
+async def standstill() -> AsyncIterator[Callable[[], float]]:
+    """How long this loop stood still at most, in seconds: for that the machine is to blame, and no lock."""
+    pauses = [0.0]
+
+    async def look() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            pauses.append(time.monotonic() - began)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield lambda: max(pauses)
+    finally:
+        looking.cancel()
 
 
 async def test_a_table_that_is_locked_is_not_taken_for_a_key_that_is(api: Api) -> None:
